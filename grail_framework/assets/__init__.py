@@ -1,0 +1,1 @@
+"""Object assets: reading USD and making it fit for simulation."""

@@ -1,0 +1,1 @@
+"""Engines: one protocol, several simulators behind it."""

@@ -1,0 +1,145 @@
+"""What an engine is given, what it keeps up to date and what it must be able to do.
+
+Conventions everywhere: SI units; the world frame is local to each environment (z up, origin on the ground); quaternions are wxyz
+and unit; joints and bodies are in the order of the `RobotSpec`, always mapped by name. `_w` is the world frame, `_b` the frame of
+the robot's root body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    import torch
+
+    from grail_framework.robots.spec import RobotSpec
+
+
+@attrs.frozen(kw_only=True)
+class ObjectSpec:
+    """One object asset and what overrides its own physical properties."""
+
+    name: str
+    path: str
+    """USD file."""
+    mass: float | None = None
+    """[kg]; None: from density, else from the file."""
+    density: float | None = None
+    """[kg/m^3]; used when mass is None."""
+    friction: float = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class ContactSensorSpec:
+    """Net force of a partner on each of some robot links; `links` are body names, already resolved and ordered."""
+
+    links: tuple[str, ...]
+    partner: str
+    """object, table, ground or any."""
+
+
+@attrs.frozen(kw_only=True)
+class SceneSpec:
+    """All an engine needs to know to simulate `num_envs` copies of a scene."""
+
+    num_envs: int
+    robot: RobotSpec
+    physics_dt: float = 0.005
+    decimation: int = 4
+    ground_friction: float = 1.0
+    env_spacing: float = 10.0
+    objects: tuple[ObjectSpec, ...] = ()
+    """Distinct objects; empty: robot only."""
+    env_object: tuple[int, ...] = ()
+    """Index into `objects` of each environment, `num_envs` long; empty when there are no objects."""
+    object_dynamic: bool = True
+    table_size: tuple[float, float, float] | None = None
+    """Extent of the kinematic table [m]; None: no table."""
+    contact_sensors: dict[str, ContactSensorSpec] = attrs.field(factory=dict)
+    device: str = "cpu"
+    num_threads: int | None = None
+    solver_iterations: int = 20
+
+    @property
+    def step_dt(self) -> float:
+        """Length of a control step. [s]"""
+        return self.physics_dt * self.decimation
+
+
+@attrs.define(kw_only=True)
+class SceneState:
+    """Persistent buffers an engine overwrites in place; terms read them and never write.
+
+    N environments, J joints, B bodies of the robot. Linear velocities of bodies and root are those of the link's centre of mass
+    (as Isaac Lab gives them); positions and orientations are of the link frame.
+    """
+
+    root_pos_w: torch.Tensor  # (N, 3)
+    root_quat_w: torch.Tensor  # (N, 4)
+    root_lin_vel_w: torch.Tensor  # (N, 3)
+    root_ang_vel_w: torch.Tensor  # (N, 3)
+    joint_pos: torch.Tensor  # (N, J)
+    joint_vel: torch.Tensor  # (N, J)
+    joint_torque: torch.Tensor  # (N, J) actuator torque of the last substep
+    body_pos_w: torch.Tensor  # (N, B, 3)
+    body_quat_w: torch.Tensor  # (N, B, 4)
+    body_lin_vel_w: torch.Tensor  # (N, B, 3)
+    body_ang_vel_w: torch.Tensor  # (N, B, 3)
+    object_pos_w: torch.Tensor  # (N, 3), zeros without an object
+    object_quat_w: torch.Tensor  # (N, 4), identity without an object
+    object_lin_vel_w: torch.Tensor  # (N, 3)
+    object_ang_vel_w: torch.Tensor  # (N, 3)
+    table_pos_w: torch.Tensor  # (N, 3), zeros without a table
+    table_quat_w: torch.Tensor  # (N, 4), identity without a table
+    contact_forces: dict[str, torch.Tensor]
+    """By sensor name, (N, links, 3): net force the partner exerts on the link, world frame, last substep [N]."""
+
+
+@attrs.frozen(kw_only=True)
+class ResetState:
+    """Full-size tensors of the state to reset to; only the rows of the mask are used. Velocities are of the link origin."""
+
+    root_pos_w: torch.Tensor  # (N, 3)
+    root_quat_w: torch.Tensor  # (N, 4)
+    root_lin_vel_w: torch.Tensor  # (N, 3)
+    root_ang_vel_w: torch.Tensor  # (N, 3)
+    joint_pos: torch.Tensor  # (N, J)
+    joint_vel: torch.Tensor  # (N, J)
+    object_pos_w: torch.Tensor | None = None  # (N, 3)
+    object_quat_w: torch.Tensor | None = None  # (N, 4); the object starts at rest
+    table_pos_w: torch.Tensor | None = None  # (N, 3)
+    table_quat_w: torch.Tensor | None = None  # (N, 4)
+
+
+class Engine(Protocol):
+    """Simulates the scenes of a `SceneSpec`. Registered as a factory `spec -> Engine` through `grail_register_engines`."""
+
+    spec: SceneSpec
+    device: torch.device
+    state: SceneState
+
+    def step(self, joint_targets: torch.Tensor) -> None:
+        """Advance `decimation` physics steps with constant joint position targets (N, J) [rad] and refresh `state`."""
+        ...
+
+    def reset(self, mask: torch.Tensor, to: ResetState) -> None:
+        """Put the environments of the boolean mask (N,) into the given state and refresh `state` (contact forces there become 0)."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values from which `load_state_dict` restores the simulation exactly."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned and refresh `state`.
+
+        Raises:
+            CheckpointError: the state is of another scene (shape or key).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release threads and device memory."""
+        ...

@@ -1,0 +1,1 @@
+"""The tracking environment: reference command, terms, actions, resets."""

@@ -1,0 +1,1 @@
+"""PPO, its storage, networks and runner."""

@@ -1,0 +1,1 @@
+"""Writers of metrics, and the run console."""

@@ -1,0 +1,1 @@
+"""Generic terms of the MDP, in pure torch."""

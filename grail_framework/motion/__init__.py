@@ -1,0 +1,1 @@
+"""Motion libraries: reading, checking, resampling and sampling reference motions."""

@@ -1,0 +1,1 @@
+"""Robots: the table that describes one, and what is built from it."""

@@ -1,0 +1,1 @@
+"""Run directories, manifests, checkpoints and the life of a run."""

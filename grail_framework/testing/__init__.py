@@ -1,0 +1,1 @@
+"""Helpers for the authors of plugins: fixtures, fakes and contract checks."""
