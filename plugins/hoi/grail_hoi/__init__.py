@@ -1,0 +1,1 @@
+"""The HOI plugin: tasks of hand-object interaction. Empty, so that importing the plugin stays light."""

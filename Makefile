@@ -1,0 +1,41 @@
+# Each target works on a fresh machine: it does its own set-up, and only once.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench docs format clean
+SHELL := /bin/bash
+EXTRAS ?=
+export EXTRAS
+BIN := .venv/bin
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Create .venv with everything `grail run` needs (EXTRAS="isaaclab wandb" for more)
+	@requirements/setup.sh core
+
+demo: setup ## Train for about a minute on this machine and show what came of it
+	@$(BIN)/grail demo
+
+test: ## Run the test suite
+	@requirements/setup.sh core dev
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: ## Check style, types and the layering
+	@requirements/setup.sh core dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/basedpyright
+
+format: ## Rewrite the sources in the project's style
+	@requirements/setup.sh core dev
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: ## Measure what docs/benchmarks.md claims
+	@requirements/setup.sh core dev
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: ## Regenerate the reference pages and check every link between pages
+	@requirements/setup.sh core dev
+	@$(BIN)/python docs/build.py
+
+clean: ## Remove build products and caches (not runs, not .venv)
+	@rm -rf build dist *.egg-info plugins/*/*.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,115 @@
+"""The reference command: which motion and frame each environment follows, and the start frames of episodes.
+
+The frame advances after the rewards and before the observations. So the current frame of an observation is the one the coming
+reward and termination are computed on; after a reset inside a step the robot stands at frame s and the observation shows s + 1;
+after a full reset it shows s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from grail_framework.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from grail_framework.config import CommandCfg
+    from grail_framework.motion.library import MotionLibrary, ReferenceFrame, ReferenceWindow
+
+
+class ReferenceCommand:
+    """Follows motion `k mod M` in environment k, frame by frame."""
+
+    def __init__(
+        self, cfg: CommandCfg, motions: MotionLibrary, num_envs: int, step_dt: float, generator: torch.Generator
+    ) -> None:
+        """Assign motions and precompute the start frame range of each.
+
+        Raises:
+            DataError: `sample_before_contact` without contact labels in any clip.
+        """
+        device = motions.num_frames.device
+        self.cfg = cfg
+        self.motions = motions
+        self._generator = generator
+        self.motion_ids = torch.arange(num_envs, device=device) % motions.num_motions
+        self.num_frames = motions.num_frames[self.motion_ids]
+        self.start = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self.frame = torch.zeros(num_envs, dtype=torch.long, device=device)
+        self.from_first_frame = cfg.start_from_first_frame
+        spacing = round(cfg.dt_future_ref_frames / step_dt)
+        self._offsets = torch.arange(cfg.num_future_frames, device=device) * max(spacing, 1)
+        self._latest_start = self._start_range(cfg, motions)[self.motion_ids]
+        self.reference: ReferenceFrame
+        self.window: ReferenceWindow
+        self.gather()
+
+    @staticmethod
+    def _start_range(cfg: CommandCfg, motions: MotionLibrary) -> torch.Tensor:
+        """Number of frames (M,) from which an episode's start is drawn; 1 means frame 0."""
+        if cfg.sample_before_contact:
+            if not bool(motions.has_contact_labels.any()):
+                raise DataError(
+                    "sample_before_contact=True but no contact data available. The object motions pkl must contain "
+                    "contact_points_left_hand or contact_points_right_hand. Re-run the preparation with contact points, "
+                    "or set command.sample_before_contact=false."
+                )
+            return (motions.first_contact - cfg.sample_before_contact_margin).clamp_min(1)
+        if cfg.sample_from_n_initial_frames is not None:
+            return motions.num_frames.clamp_max(cfg.sample_from_n_initial_frames)
+        # The last frame ends the episode at once, so no episode starts there.
+        return (motions.num_frames - 1).clamp_min(1)
+
+    def draw_start(self, mask: torch.Tensor) -> None:
+        """Draw a start frame for the environments of the mask (N,) and go to it."""
+        # One draw for all: how much randomness is used must not depend on which environments ended.
+        share = torch.rand(self.start.shape, generator=self._generator, device=self.start.device)
+        drawn = torch.minimum((share * self._latest_start).long(), self._latest_start - 1)
+        if self.from_first_frame:
+            drawn = torch.zeros_like(drawn)
+        self.start = torch.where(mask, drawn, self.start)
+        self.frame = torch.where(mask, self.start, self.frame)
+
+    def start_frame(self) -> ReferenceFrame:
+        """Return the reference at every environment's start frame."""
+        return self.motions.frame(self.motion_ids, self.start)
+
+    def advance(self) -> None:
+        """Go to the next frame, everywhere, and gather the reference."""
+        self.frame = self.frame + 1
+        self.gather()
+
+    def gather(self) -> None:
+        """Gather the current frame and the future window; frames beyond the end stay at the last one."""
+        self.reference = self.motions.frame(self.motion_ids, self.frame)
+        self.window = self.motions.window(self.motion_ids, self.frame.unsqueeze(1) + self._offsets)
+
+    @property
+    def at_end(self) -> torch.Tensor:
+        """Whether the current frame (N,) is the motion's last."""
+        return self.frame + 1 >= self.num_frames
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return frames and start frames, with the keys of the motions they belong to."""
+        return {"start": self.start.clone(), "frame": self.frame.clone(), "motion_keys": list(self.motions.keys)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore frames and start frames.
+
+        Raises:
+            CheckpointError: the state is of other motions or another number of environments.
+        """
+        if list(state["motion_keys"]) != list(self.motions.keys):
+            raise CheckpointError(
+                f"the checkpoint was trained on the motions {list(state['motion_keys'])[:5]}..., this run has "
+                f"{list(self.motions.keys)[:5]}...; resume with the same motions, or start a new experiment_dir (warm resume)"
+            )
+        if state["frame"].shape != self.frame.shape:
+            raise CheckpointError(
+                f"the checkpoint holds {len(state['frame'])} environments, this run has {len(self.frame)}; "
+                f"resume with --num-envs {len(state['frame'])}, or into a new experiment_dir (warm resume)"
+            )
+        self.start = state["start"].to(self.start.device).clone()
+        self.frame = state["frame"].to(self.frame.device).clone()
+        self.gather()

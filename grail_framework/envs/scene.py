@@ -1,0 +1,75 @@
+"""From configuration and motions to the scene an engine builds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grail_framework.engine.protocol import ContactSensorSpec, ObjectSpec, SceneSpec
+from grail_framework.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from grail_framework.config import RunCfg
+    from grail_framework.motion.library import MotionLibrary
+    from grail_framework.robots.spec import RobotSpec
+
+
+def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device: str) -> SceneSpec:
+    """Describe the scene: environment k holds the object of motion `k mod M`.
+
+    Raises:
+        DataError: the scene has an object but a motion has no asset for it.
+        ConfigError: a contact sensor names a link the robot does not have, or a partner the scene does not have.
+    """
+    objects, env_object = _objects(cfg, motions)
+    return SceneSpec(
+        num_envs=cfg.num_envs,
+        robot=robot,
+        physics_dt=cfg.engine.physics_dt,
+        decimation=cfg.engine.decimation,
+        ground_friction=cfg.scene.ground_friction,
+        env_spacing=cfg.scene.env_spacing,
+        objects=objects,
+        env_object=env_object,
+        object_dynamic=cfg.scene.object.dynamic if cfg.scene.object is not None else True,
+        table_size=_size(cfg.scene.table.size) if cfg.scene.table is not None else None,
+        contact_sensors=_contact_sensors(cfg, robot),
+        device=device,
+        num_threads=cfg.engine.num_threads,
+        solver_iterations=cfg.engine.solver_iterations,
+    )
+
+
+def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...], tuple[int, ...]]:
+    if cfg.scene.object is None:
+        return (), ()
+    missing = [key for key, path in zip(motions.keys, motions.object_usd, strict=True) if path is None]
+    if missing:
+        raise DataError(
+            f"no object USD for {len(missing)} of {motions.num_motions} motions (first: {', '.join(missing[:5])}); every motion "
+            "needs object_usd/<stem>.usd, or one file for all with motion.object_usd=FILE"
+        )
+    settings = cfg.scene.object
+    paths = [str(path) for path in motions.object_usd]
+    # Only the motions that some environment follows need their object loaded.
+    used = list(dict.fromkeys(paths[: cfg.num_envs]))
+    objects = tuple(
+        ObjectSpec(name=f"object_{i}", path=path, mass=settings.mass, density=settings.density, friction=settings.friction)
+        for i, path in enumerate(used)
+    )
+    return objects, tuple(used.index(paths[env % len(paths)]) for env in range(cfg.num_envs))
+
+
+def _contact_sensors(cfg: RunCfg, robot: RobotSpec) -> dict[str, ContactSensorSpec]:
+    sensors = {}
+    for name, sensor in cfg.scene.contact_sensors.items():
+        if sensor.partner == "object" and cfg.scene.object is None:
+            raise ConfigError(f"scene.contact_sensors.{name}: partner 'object', but the scene has none (scene.object is null)")
+        if sensor.partner == "table" and cfg.scene.table is None:
+            raise ConfigError(f"scene.contact_sensors.{name}: partner 'table', but the scene has none (scene.table is null)")
+        sensors[name] = ContactSensorSpec(links=robot.match_bodies(sensor.links), partner=sensor.partner)
+    return sensors
+
+
+def _size(size: tuple[float, ...]) -> tuple[float, float, float]:
+    x, y, z = size
+    return (x, y, z)

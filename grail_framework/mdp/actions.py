@@ -1,0 +1,152 @@
+"""Action transforms: from the policy's output to joint position targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from grail_framework.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from grail_framework.envs.tracking_env import TrackingEnv
+
+ACTION_CLIP = 20.0
+"""Bound of every joint action before its scale (the GRAIL release's `action_clip_value`)."""
+
+
+class ActionTransform(Protocol):
+    """What the environment needs of an action transform; made as `cls(env, **params)`."""
+
+    num_actions: int
+    action: torch.Tensor  # (N, num_actions), last policy output
+    previous_action: torch.Tensor  # (N, num_actions), the one before
+    joint_action: torch.Tensor  # (N, J), last clipped action before scale and offset, in joint order
+
+    def apply(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, num_actions) into joint position targets (N, J) [rad]."""
+        ...
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Forget the actions of the environments in the mask (N,)."""
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the stored actions."""
+        ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore the stored actions."""
+        ...
+
+
+class _JointAction:
+    """Bookkeeping shared by the transforms: clip, scale, last and previous action."""
+
+    def __init__(self, env: TrackingEnv, num_actions: int) -> None:
+        self._env = env
+        self.num_actions = num_actions
+        self.action = torch.zeros(env.num_envs, num_actions, device=env.device)
+        self.previous_action = torch.zeros_like(self.action)
+        self.joint_action = torch.zeros(env.num_envs, env.robot.num_joints, device=env.device)
+        self.scale = torch.tensor([joint.action_scale for joint in env.robot.joints], device=env.device)
+
+    def _remember(self, action: torch.Tensor, joint_action: torch.Tensor) -> torch.Tensor:
+        self.previous_action.copy_(self.action)
+        self.action.copy_(action)
+        self.joint_action.copy_(joint_action.clamp(-ACTION_CLIP, ACTION_CLIP))
+        return self.joint_action * self.scale
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Forget the actions of the environments in the mask (N,)."""
+        for buffer in (self.action, self.previous_action, self.joint_action):
+            buffer.masked_fill_(mask.unsqueeze(1), 0.0)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the stored actions."""
+        return {
+            "action": self.action.clone(),
+            "previous_action": self.previous_action.clone(),
+            "joint_action": self.joint_action.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore the stored actions."""
+        self.action.copy_(state["action"])
+        self.previous_action.copy_(state["previous_action"])
+        self.joint_action.copy_(state["joint_action"])
+
+
+class joint_position(_JointAction):  # noqa: N801 - terms are named as they are written in a config
+    """Move the joints that motions describe about the default pose: target = default + scale * action.
+
+    Joints that motions do not describe (hands) are held at their default.
+    """
+
+    def __init__(self, env: TrackingEnv) -> None:
+        super().__init__(env, env.robot.num_motion_joints)
+
+    def apply(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, num_motion_joints) into joint position targets (N, J) [rad]."""
+        joint_action = torch.zeros_like(self.joint_action)
+        joint_action[:, : self.num_actions] = action
+        return self._env.default_joint_pos + self._remember(action, joint_action)
+
+
+class joint_residual(_JointAction):  # noqa: N801
+    """Move the joints about the reference: target = reference joint + scale * action, hands by one primitive each.
+
+    The action is 29 joint residuals, then one hand primitive per hand (left, right) where the robot has hands. The reference is the
+    frame that the coming reward is computed on. Works without any pretrained model.
+
+    `finger_primitive` is `discrete` (primitive >= 0 closes the hand, below 0 opens it) or `linear` (from open at -1 to closed at 1).
+    """
+
+    def __init__(self, env: TrackingEnv, finger_primitive: str = "discrete") -> None:
+        if finger_primitive not in ("discrete", "linear"):
+            raise ConfigError(f"action.params.finger_primitive: got {finger_primitive!r}, allowed: 'discrete', 'linear'")
+        self._hands = [env.robot.hands[side] for side in ("left", "right") if side in env.robot.hands]
+        self._body = env.robot.num_motion_joints
+        super().__init__(env, self._body + len(self._hands))
+        self._linear = finger_primitive == "linear"
+        self._hand_ids = [env.joint_ids(hand.joints) for hand in self._hands]
+        self._open = [torch.tensor(hand.open_action, device=env.device) for hand in self._hands]
+        self._closed = [torch.tensor(hand.closed_action, device=env.device) for hand in self._hands]
+        self._offset = env.default_joint_pos.repeat(env.num_envs, 1)
+        self.primitives = torch.zeros(env.num_envs, len(self._hands), device=env.device)
+        """Raw hand primitives (N, hands) before threshold or clamp."""
+        self.primitive_limit = 0.5 if not self._linear else 1.0
+        """Magnitude of a primitive beyond which it says nothing new."""
+        if env.cfg.command.use_motion_hand_actions and not bool(env.motions.has_hand_action.all()):
+            raise DataError(
+                "use_motion_hand_actions=True but hand_action_left/right not found in motion data. Prepare the library with hand "
+                "actions (the `_ha` folder), or set command.use_motion_hand_actions=false."
+            )
+
+    def apply(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, 29 + hands) into joint position targets (N, J) [rad]."""
+        if self._env.cfg.command.use_motion_hand_actions and self._hands:
+            action = torch.cat((action[:, : self._body], self._env.reference.hand_action), dim=1)
+        joint_action = torch.zeros_like(self.joint_action)
+        joint_action[:, : self._body] = action[:, : self._body]
+        for i, ids in enumerate(self._hand_ids):
+            primitive = action[:, self._body + i]
+            self.primitives[:, i] = primitive
+            closed = (primitive.clamp(-1.0, 1.0) + 1.0) / 2.0 if self._linear else (primitive >= 0.0).to(action.dtype)
+            joint_action[:, ids] = torch.lerp(self._open[i], self._closed[i], closed.unsqueeze(1))
+        self._offset[:, : self._body] = self._env.reference.joint_pos
+        return self._offset + self._remember(action, joint_action)
+
+    def reset(self, mask: torch.Tensor) -> None:
+        """Forget the actions of the environments in the mask (N,)."""
+        super().reset(mask)
+        self.primitives.masked_fill_(mask.unsqueeze(1), 0.0)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the stored actions."""
+        return {**super().state_dict(), "primitives": self.primitives.clone()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore the stored actions."""
+        super().load_state_dict(state)
+        self.primitives.copy_(state["primitives"])

@@ -1,0 +1,130 @@
+"""Stand-ins for the tests of terms and environments: an engine without physics, and clips made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from grail_framework.engine.protocol import SceneState
+from grail_framework.motion.clip import MotionClip, ObjectTrack
+from grail_framework.robots.kinematics import Kinematics
+
+if TYPE_CHECKING:
+    from grail_framework.engine.protocol import ResetState, SceneSpec
+    from grail_framework.robots.spec import RobotSpec
+
+
+class KinematicEngine:
+    """An engine whose joints are at their targets after a step, and whose root and object stay where they were put.
+
+    For tests of terms and of the environment's bookkeeping: what a step does is known exactly. Tests may write `state` and call
+    `refresh()`; contact forces are whatever the test writes.
+    """
+
+    def __init__(self, spec: SceneSpec) -> None:
+        self.spec = spec
+        self.device = torch.device(spec.device)
+        self._kinematics = Kinematics(spec.robot, self.device)
+        n, joints, bodies = spec.num_envs, spec.robot.num_joints, len(spec.robot.bodies)
+        identity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=self.device)
+
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(n, *shape, device=self.device)
+
+        self.state = SceneState(
+            root_pos_w=zeros(3),
+            root_quat_w=identity.repeat(n, 1),
+            root_lin_vel_w=zeros(3),
+            root_ang_vel_w=zeros(3),
+            joint_pos=zeros(joints),
+            joint_vel=zeros(joints),
+            joint_torque=zeros(joints),
+            body_pos_w=zeros(bodies, 3),
+            body_quat_w=zeros(bodies, 4),
+            body_lin_vel_w=zeros(bodies, 3),
+            body_ang_vel_w=zeros(bodies, 3),
+            object_pos_w=zeros(3),
+            object_quat_w=identity.repeat(n, 1),
+            object_lin_vel_w=zeros(3),
+            object_ang_vel_w=zeros(3),
+            table_pos_w=zeros(3),
+            table_quat_w=identity.repeat(n, 1),
+            contact_forces={name: zeros(len(sensor.links), 3) for name, sensor in spec.contact_sensors.items()},
+        )
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Recompute the body poses from root and joints."""
+        pos, quat = self._kinematics.forward(self.state.root_pos_w, self.state.root_quat_w, self.state.joint_pos)
+        self.state.body_pos_w.copy_(pos)
+        self.state.body_quat_w.copy_(quat)
+
+    def step(self, joint_targets: torch.Tensor) -> None:
+        """Put the joints at their targets (N, J) [rad]."""
+        self.state.joint_vel.copy_((joint_targets - self.state.joint_pos) / self.spec.step_dt)
+        self.state.joint_pos.copy_(joint_targets)
+        self.refresh()
+
+    def reset(self, mask: torch.Tensor, to: ResetState) -> None:
+        """Put the environments of the mask (N,) into the given state."""
+        for name in self._reset_fields():
+            value = getattr(to, name)
+            if value is not None:
+                buffer = getattr(self.state, name)
+                buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
+        for force in self.state.contact_forces.values():
+            force.masked_fill_(mask.view(-1, 1, 1), 0.0)
+        self.refresh()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `reset` sets."""
+        return {name: getattr(self.state, name).clone() for name in self._reset_fields()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, value in state.items():
+            getattr(self.state, name).copy_(value)
+        self.refresh()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    @staticmethod
+    def _reset_fields() -> tuple[str, ...]:
+        root = ("root_pos_w", "root_quat_w", "root_lin_vel_w", "root_ang_vel_w")
+        return (*root, "joint_pos", "joint_vel", "object_pos_w", "object_quat_w", "table_pos_w", "table_quat_w")
+
+
+def standing_clip(robot: RobotSpec, *, key: str = "stand", frames: int = 60, with_object: bool = False) -> MotionClip:
+    """Make a clip of the robot in its default pose that drifts along x at 0.5 m/s, 50 fps.
+
+    With an object, the box travels 0.4 m ahead of the root, both hands in contact from frame 30 on.
+    """
+    described = robot.num_motion_joints
+    root_pos = np.tile([0.0, 0.0, robot.spawn_height], (frames, 1)).astype(np.float32)
+    root_pos[:, 0] += 0.01 * np.arange(frames)
+    upright = np.tile([1.0, 0.0, 0.0, 0.0], (frames, 1)).astype(np.float32)
+    joint_pos = np.tile([joint.default_pos for joint in robot.joints[:described]], (frames, 1)).astype(np.float32)
+    track = None
+    if with_object:
+        points = {frame: np.asarray([[0.0, 0.1, 0.0]], dtype=np.float32) for frame in range(30, frames)}
+        track = ObjectTrack(
+            pos=root_pos + np.asarray([0.4, 0.0, 0.0], dtype=np.float32),
+            quat=upright,
+            fps=50.0,
+            contact_points={"left": points, "right": points},
+        )
+    return MotionClip(
+        key=key,
+        path=Path(f"{key}.pkl"),
+        fps=50.0,
+        joint_names=robot.joint_names[:described],
+        root_pos=root_pos,
+        root_quat=upright,
+        joint_pos=joint_pos,
+        object=track,
+        hand_action=np.ones((frames, 2), dtype=np.float32),
+    )

@@ -1,0 +1,1 @@
+"""Terms of hand-object interaction."""

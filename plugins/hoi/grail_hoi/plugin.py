@@ -1,0 +1,56 @@
+"""Hand-object interaction tasks and their terms.
+
+Import strings only: this module is read by every `grail` command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from grail_framework import hookimpl
+
+if TYPE_CHECKING:
+    from grail_framework.registry import Registrar
+
+grail_api = ">=1,<2"
+
+# Name -> (target, summary).
+_TASKS: Final[dict[str, tuple[str, str]]] = {
+    "pnp_ground": ("grail_hoi.tasks.pnp_ground:pnp_ground", "Pick up an object from the ground and carry it"),
+}
+_OBSERVATIONS: Final[dict[str, tuple[str, str]]] = {
+    "finger_tips_force": ("grail_hoi.mdp.observations:finger_tips_force", "Contact force of each finger link on the object"),
+    "hand_object_transform_6d": ("grail_hoi.mdp.observations:hand_object_transform_6d", "Object pose in the hand frame"),
+    "grab_contact_flag": ("grail_hoi.mdp.observations:grab_contact_flag", "Legacy contact flag, always 0"),
+}
+_TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
+    "grasp_failure_after_contact": (
+        "grail_hoi.mdp.terminations:grasp_failure_after_contact",
+        "No grasp a while after the reference's contact began",
+    ),
+}
+_RELEASE_ALIASES: Final[dict[str, tuple[str, str]]] = {}
+
+
+@hookimpl
+def grail_register_tasks(registry: Registrar) -> None:
+    """Register the plugin's tasks."""
+    registry.add_all(_TASKS)
+
+
+@hookimpl
+def grail_register_observations(registry: Registrar) -> None:
+    """Register the plugin's observation terms."""
+    registry.add_all(_OBSERVATIONS)
+
+
+@hookimpl
+def grail_register_terminations(registry: Registrar) -> None:
+    """Register the plugin's termination terms."""
+    registry.add_all(_TERMINATIONS)
+
+
+@hookimpl
+def grail_register_release_aliases(registry: Registrar) -> None:
+    """Register the plugin's release paths."""
+    registry.add_all(_RELEASE_ALIASES)

@@ -1,0 +1,66 @@
+import attrs
+import pytest
+import torch
+
+from grail_framework.config import ContactGate, RewardTermCfg
+from grail_framework.envs.gating import check_gates
+from grail_framework.errors import DataError
+from grail_framework.motion.library import MotionLibrary
+from grail_framework.testing.fakes import standing_clip
+
+
+def gated(missing, factor=None):
+    gate = ContactGate(hand="right", missing=missing, anti_contact_factor=factor)
+    # A perfect orientation makes the raw value exactly 1.
+    return {"ori": RewardTermCfg(func="core:tracking_anchor_ori", weight=50.0, params={"std": 0.4}, gate=gate)}
+
+
+@pytest.fixture
+def cfg(pnp_cfg):
+    return attrs.evolve(pnp_cfg, command=attrs.evolve(pnp_cfg.command, start_from_first_frame=True), terminations={})
+
+
+def rewards_over(env, steps):
+    env.reset()
+    action = torch.zeros(env.num_envs, env.num_actions)
+    return torch.stack([env.step(action)[1] for _ in range(steps)])  # (steps, N)
+
+
+def unlabelled(robot, key="bare"):
+    clip = standing_clip(robot, key=key, with_object=True)
+    return attrs.evolve(clip, object=attrs.evolve(clip.object, contact_points=None))
+
+
+def test_the_label_switches_the_reward_on(make_env, cfg):
+    rewards = rewards_over(make_env(attrs.evolve(cfg, rewards=gated("error"))), 40)[:, 0]
+    assert rewards[:30].tolist() == [0.0] * 30  # frames 0 .. 29 are before the contact
+    assert rewards[30:].tolist() == pytest.approx([1.0] * 10)
+
+
+def test_anti_contact_factor_counts_before_the_contact(make_env, cfg):
+    rewards = rewards_over(make_env(attrs.evolve(cfg, rewards=gated("error", factor=-0.5))), 40)[:, 0]
+    assert rewards[:30].tolist() == pytest.approx([-0.5] * 30)
+    assert rewards[30:].tolist() == pytest.approx([1.0] * 10)
+
+
+@pytest.mark.parametrize(("missing", "expected"), [("ones", 1.0), ("zero", 0.0)])
+def test_stand_ins_apply_to_clips_without_labels_only(make_env, cfg, robot, missing, expected):
+    clips = [standing_clip(robot, key="labelled", with_object=True), unlabelled(robot)]
+    rewards = rewards_over(make_env(attrs.evolve(cfg, rewards=gated(missing)), clips), 5)
+    assert (rewards[:, 0] == 0.0).all()  # labelled, before its contact
+    assert rewards[:, 1].tolist() == pytest.approx([expected] * 5)
+
+
+def test_missing_labels_stop_the_run_and_name_reward_and_clips(robot):
+    motions = MotionLibrary.build([standing_clip(robot, key="fine", with_object=True), unlabelled(robot)], robot, device="cpu")
+    gate = ContactGate(hand="right")
+    rewards = {"grasp_right": RewardTermCfg(func="rewards:grasp", weight=1.0, params={"sensor": "s"}, gate=gate)}
+    message = r"reward_grasp: gate_with_contact_label=True but no contact label found\. .*grasp_right.*without labels: bare"
+    with pytest.raises(DataError, match=message):
+        check_gates(rewards, motions)
+
+
+def test_gates_with_a_stand_in_need_no_labels(robot):
+    motions = MotionLibrary.build([unlabelled(robot)], robot, device="cpu")
+    check_gates(gated("ones"), motions)
+    check_gates(gated("zero"), motions)
