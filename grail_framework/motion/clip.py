@@ -51,7 +51,7 @@ class MotionClip:
 
 @attrs.frozen(kw_only=True, eq=False)
 class ContactLabels:
-    """When each hand should touch the object, and where (facts 1.6), at the target frame rate of `num_frames` frames."""
+    """When each hand should touch the object, and where, at the target frame rate of `num_frames` frames."""
 
     label: np.ndarray  # (num_frames, 2) float32 in {0, 1}, left and right
     center: np.ndarray  # (num_frames, 2, 3) float32, object frame [m]; zeros where the label is 0

@@ -1,0 +1,83 @@
+"""What can be wrong with a clip, and what becomes of a library that has such clips."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import attrs
+
+from grail_framework.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+_SHOWN = 10
+
+
+@attrs.frozen(kw_only=True)
+class ClipFault:
+    """One thing wrong with one file of a motion."""
+
+    path: Path
+    key: str
+    """Stem of the motion."""
+    frame: int | None = None
+    """Source frame where it was found first; None: it concerns the whole file."""
+    reason: str
+    fatal: bool = True
+    """The clip cannot be used; false: it is used, and the user is told."""
+
+    def __str__(self) -> str:
+        where = f", frame {self.frame}" if self.frame is not None else ""
+        return f"{self.path} (motion {self.key!r}{where}): {self.reason}"
+
+
+class BadClipError(DataError):
+    """A clip that cannot be read; carries its faults."""
+
+    def __init__(self, *faults: ClipFault) -> None:
+        self.faults = faults
+        super().__init__("; ".join(str(fault) for fault in faults))
+
+
+@attrs.frozen(kw_only=True)
+class BadClipReport:
+    """The faults found while a library was read."""
+
+    faults: tuple[ClipFault, ...]
+    num_motions: int
+    """How many motions were looked at."""
+
+    @property
+    def bad_keys(self) -> tuple[str, ...]:
+        """Stems of the motions that cannot be used, sorted."""
+        return tuple(sorted({fault.key for fault in self.faults if fault.fatal}))
+
+    def summary(self) -> str:
+        """Say how many motions are bad and list the first faults, one a line."""
+        fatal = [fault for fault in self.faults if fault.fatal]
+        lines = [f"{len(self.bad_keys)} of {self.num_motions} motions cannot be used:"]
+        lines += [f"  {fault}" for fault in fatal[:_SHOWN]]
+        if len(fatal) > _SHOWN:
+            lines.append(f"  ... and {len(fatal) - _SHOWN} more faults")
+        return "\n".join(lines)
+
+    def apply(self, on_bad_clip: str) -> frozenset[str]:
+        """Stop the run, or report the faults and return the stems to leave out.
+
+        Args:
+            on_bad_clip: `stop`, or `skip` to go on without the bad motions.
+
+        Raises:
+            DataError: there are fatal faults and `on_bad_clip` is `stop`, or no motion is left.
+        """
+        bad = self.bad_keys
+        if bad and on_bad_clip == "stop":
+            raise DataError(f"{self.summary()}\nMend the files, or leave these motions out with --on-bad-clip skip.")
+        for fault in self.faults:
+            _log.warning("%s %s", "skipped:" if fault.fatal else "used, but check:", fault)
+        if bad and len(bad) == self.num_motions:
+            raise DataError(f"no motion is left: {self.summary()}")
+        return frozenset(bad)
