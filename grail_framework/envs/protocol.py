@@ -44,7 +44,7 @@ class VecEnv(Protocol):
         ...
 
     def step(
-        self, actions: torch.Tensor
+        self, actions: torch.Tensor, /
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Advance by one control step.
 
@@ -62,7 +62,7 @@ class VecEnv(Protocol):
         """Return all that a bitwise continuation needs, as tensors and plain values."""
         ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Continue where `state_dict` was taken."""
         ...
 

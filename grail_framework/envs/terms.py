@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -52,12 +52,12 @@ def bind(env: TrackingEnv, registry: Registry, kind: str, name: str, func: str, 
         ConfigError: a parameter the term does not have, or a missing one.
         NotFoundError: nothing of this kind has the name.
     """
-    target = registry.find(kind, func).load()
+    target: Any = registry.find(kind, func).load()
     check_params(target, kind, name, func, params)
     # Lists of a config file become tuples, so that terms can use them as keys.
     params = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
     if inspect.isclass(target):
-        instance = target(env, **params)
+        instance: Any = cast("Any", target)(env, **params)
         return BoundTerm(name=name, func=func, compute=lambda: instance(env), instance=instance)
     return BoundTerm(name=name, func=func, compute=lambda: target(env, **params))
 

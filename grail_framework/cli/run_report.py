@@ -1,0 +1,54 @@
+"""What `grail run` and `grail demo` say when they are done."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from grail_framework.cli.render import Row, show_table
+
+if TYPE_CHECKING:
+    from grail_framework.evaluation.tracking import TrackingResult
+    from grail_framework.runs.summary import RunSummary
+
+
+class StageLine:
+    """Says on stderr what a run is doing before its first iteration, with the seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __call__(self, what: str) -> None:
+        """Write one line."""
+        click.echo(f"[{time.perf_counter() - self._began:5.1f} s] {what}", err=True)
+
+
+def show_summary(summary: RunSummary) -> None:
+    """Write what was trained and what came of it to stdout."""
+    rows = [
+        Row(("task", summary.task)),
+        Row(("plugins", ", ".join(summary.plugins))),
+        Row(("engine", summary.engine)),
+        Row(("environments", f"{summary.num_envs} on {summary.num_motions} motions")),
+        Row(("iterations", str(summary.iterations))),
+        Row(("samples/s", f"{summary.samples_per_second:,.0f}")),
+        Row(("training time", f"{summary.duration_s:.0f} s")),
+    ]
+    show_table(("trained", ""), rows)
+    evaluations = (("zero action", summary.zero_action), ("at the start", summary.at_start), ("at the end", summary.at_end))
+    shown = [_evaluation(name, result) for name, result in evaluations if result is not None]
+    if shown:
+        click.echo()
+        show_table(("deterministic policy, from frame 0", "tracked fraction", "mean reward", "object error", "ended by"), shown)
+    click.echo(f"\nrun directory: {summary.run_dir}")
+
+
+def _evaluation(name: str, result: TrackingResult) -> Row:
+    error = "-" if result.object_error is None else f"{result.object_error:.3f} m"
+    causes: dict[str, int] = {}
+    for cause in result.causes.values():
+        causes[cause] = causes.get(cause, 0) + 1
+    ended = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
+    return Row((name, f"{result.tracked_fraction:.3f}", f"{result.mean_reward:.4f}", error, ended))

@@ -1,0 +1,56 @@
+"""Running mean and variance of observations, the same on every rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class RunningMeanStd(nn.Module):
+    """Whiten each feature with the statistics of all that `update` has seen.
+
+    The statistics are float64: after 1e9 samples a float32 mean no longer moves. Before the first update the mean is 0 and the
+    variance 1.
+    """
+
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, width: int, *, epsilon: float = 1e-5, clamp: float = 5.0) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.clamp = clamp
+        self.register_buffer("running_mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("running_var", torch.ones(width, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `(x - mean) / sqrt(var + epsilon)` clamped to +-`clamp`; the last dimension of `x` is the feature."""
+        scale = torch.rsqrt(self.running_var + self.epsilon).to(x.dtype)
+        return ((x - self.running_mean.to(x.dtype)) * scale).clamp(-self.clamp, self.clamp)
+
+    @torch.no_grad()
+    def update(self, x: torch.Tensor, reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+        """Merge the samples of `x` (..., width) into the statistics.
+
+        `reduce_sum` adds a tensor up over the ranks; with it every rank merges the samples of all ranks and keeps the same numbers.
+        """
+        samples = x.reshape(-1, x.shape[-1]).double()
+        # Sums are taken about the running mean: squares of small deviations lose nothing to cancellation.
+        deviation = samples - self.running_mean
+        count = torch.full_like(self.running_mean[:1], samples.shape[0])
+        sums = torch.cat([count, deviation.sum(0), deviation.square().sum(0)])
+        sums = sums if reduce_sum is None else reduce_sum(sums)
+        count, total, squares = sums.split([1, x.shape[-1], x.shape[-1]])
+        shift = total / count
+        merged = self.count + count
+        sum_of_squares = self.running_var * self.count + (squares - count * shift.square())
+        self.running_var.copy_((sum_of_squares + shift.square() * self.count * count / merged) / merged)
+        self.running_mean.add_(shift * (count / merged))
+        self.count.copy_(merged.squeeze(0))

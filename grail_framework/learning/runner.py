@@ -1,0 +1,212 @@
+"""On-policy training: collect, learn, report, save."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from grail_framework.envs.protocol import RandomEpisodeStarts
+from grail_framework.errors import CheckpointError, RunStoppedError
+from grail_framework.learning.distributed import gather_on_main, to_cpu
+from grail_framework.learning.ppo import Ppo, check_mini_batches
+from grail_framework.learning.rng import rng_state, set_rng_state
+from grail_framework.learning.signals import StopRequest
+from grail_framework.learning.statistics import PhaseClock, RolloutStatistics, to_host
+from grail_framework.learning.storage import RolloutStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from accelerate import Accelerator
+
+    from grail_framework.config import RunCfg
+    from grail_framework.envs.protocol import VecEnv
+    from grail_framework.learning.networks import ActorCritic
+    from grail_framework.logging.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpointer(Protocol):
+    """Keeps a run's state; `runs.checkpoint.CheckpointWriter` is one."""
+
+    def save(self, state: Mapping[str, Any]) -> Path | None:
+        """Write a state (main process only); None where it could not be written, which is no reason to stop training."""
+        ...
+
+
+class RunObserver(Protocol):
+    """Is told what happens in a run; on every rank."""
+
+    def on_iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Hear that `iteration` iterations are done, and what the last one measured."""
+        ...
+
+    def on_checkpoint(self, path: Path) -> None:
+        """Hear that a checkpoint is whole; on the main process."""
+        ...
+
+
+class OnPolicyRunner:
+    """Trains `network` on `env` with PPO.
+
+    `iteration` iterations are done. `state_dict` holds all that a bitwise continuation needs. `writer` and `checkpointer` are
+    the main process's (None elsewhere) and may be set until `learn` is called; observers hear of iterations on every rank.
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        cfg: RunCfg,
+        network: ActorCritic,
+        accelerator: Accelerator,
+        *,
+        writer: Writer | None = None,
+        checkpointer: Checkpointer | None = None,
+        observers: Sequence[RunObserver] = (),
+    ) -> None:
+        check_mini_batches(env.num_envs, cfg.algorithm.num_mini_batches)
+        self.env, self.cfg, self.accelerator = env, cfg, accelerator
+        self.device: torch.device = accelerator.device
+        self.network = network
+        self.ppo = Ppo(network, cfg.algorithm, accelerator)
+        self.rollout = RolloutStorage(
+            cfg.algorithm.num_steps_per_env, env.num_envs, env.observation_dims, env.num_actions, self.device
+        )
+        self.statistics = RolloutStatistics(env.num_envs, self.device)
+        self.writer, self.checkpointer, self.observers = writer, checkpointer, observers
+        self.iteration = 0
+        self._observations: dict[str, torch.Tensor] | None = None
+        self._clock = PhaseClock(self.device)
+
+    def learn(self, iterations: int) -> dict[str, float]:
+        """Train until `iterations` iterations are done in all, those before a resume included; return the last metrics.
+
+        Raises:
+            RunStoppedError: SIGTERM or SIGINT was received by any rank; the iteration was finished and the state saved.
+        """
+        metrics: dict[str, float] = {}
+        with StopRequest() as stop:
+            self._begin()
+            while self.iteration < iterations:
+                began = time.perf_counter()
+                self._clock.start()
+                last_value = self._collect()
+                self._clock.lap()
+                scalars = self.ppo.update(self.rollout, last_value)
+                self._clock.lap()
+                self.iteration += 1
+                metrics, stopped = self._measure(scalars, began, stop)
+                self._report(metrics)
+                due = self.iteration % self.cfg.checkpoints.last_frequency == 0 or self.iteration == iterations
+                saved = self.save() if due or stopped else None
+                if stopped:
+                    raise RunStoppedError(self._farewell(saved))
+        return metrics
+
+    def _begin(self) -> None:
+        if self._observations is not None:  # restored
+            return
+        self._observations = self._on_device(self.env.reset())
+        if self.cfg.algorithm.init_at_random_ep_len and isinstance(self.env, RandomEpisodeStarts):
+            self.env.randomize_episode_starts()
+        self.save()
+
+    @torch.no_grad()
+    def _collect(self) -> torch.Tensor:
+        """Fill the rollout; return the value after its last step, (num_envs,)."""
+        observations = self._observations
+        assert observations is not None
+        for step in range(self.rollout.num_steps):
+            output = self.network(observations)
+            self.rollout.record_decision(step, observations, output)
+            answer = self.env.step(output.actions.to(self.env.device))
+            observations = self._on_device(answer[0])
+            reward, terminated, truncated = (tensor.to(self.device) for tensor in answer[1:4])
+            self.rollout.record_outcome(step, reward, terminated, truncated)
+            self.statistics.record(reward, terminated | truncated, answer[4])
+        self._observations = observations
+        return self.network(observations).value
+
+    def _on_device(self, observations: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {group: observations[group].to(self.device) for group in self.rollout.observations}
+
+    def _measure(self, scalars: dict[str, torch.Tensor], began: float, stop: StopRequest) -> tuple[dict[str, float], bool]:
+        """Bring the iteration's numbers to the host: the one place where it waits for the device."""
+        wish = torch.full((), float(stop.requested), device=self.device)
+        scalars = scalars | self.statistics.drain() | self.env.drain_metrics() | {"_stop": wish}
+        metrics = self.statistics.finish(to_host(scalars, self.accelerator))
+        stopped = metrics.pop("_stop") > 0.0  # one rank's wish stops all
+        duration = time.perf_counter() - began
+        samples = self.rollout.num_steps * self.rollout.num_envs * self.accelerator.num_processes
+        collection, learning = self._clock.seconds()
+        metrics |= {
+            "perf/samples_per_second": samples / duration,
+            "perf/collection_time": collection,
+            "perf/learning_time": learning,
+            "perf/iteration_time": duration,
+            "perf/samples": float(samples * self.iteration),
+        }
+        return metrics, stopped
+
+    def _report(self, metrics: dict[str, float]) -> None:
+        if self.writer is not None:
+            self.writer.write(self.iteration, metrics)
+        for observer in self.observers:
+            observer.on_iteration(self.iteration, metrics)
+
+    def save(self) -> Path | None:
+        """Save the state through the checkpointer, and tell the observers; called on every rank."""
+        if self.checkpointer is None and self.accelerator.num_processes == 1:
+            return None
+        state = self.state_dict()  # collective: also where this rank has no checkpointer
+        path = self.checkpointer.save(state) if self.checkpointer is not None and state else None
+        if path is not None:
+            for observer in self.observers:
+                observer.on_checkpoint(path)
+        return path
+
+    def _farewell(self, saved: Path | None) -> str:
+        where = f"saved {saved}" if saved is not None else "no checkpoint was written by this process now"
+        return f"stopped by a signal after iteration {self.iteration}; {where}; continue with --resume"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the run as CPU tensors and plain values; called on every rank, empty but on the main one.
+
+        Keys: iteration, model, optimizer, learning_rate, num_envs, and per rank, as lists: env, rng, rollout (observations and
+        the sums of running episodes).
+        """
+        rollout = {"observations": self._observations, "statistics": self.statistics.state_dict()}
+        own = {"env": self.env.state_dict(), "rollout": rollout, "rng": rng_state(self.device)}
+        ranks = gather_on_main(self.accelerator, to_cpu(own))
+        if not ranks:
+            return {}
+        shared = to_cpu(self.ppo.state_dict()) | {"iteration": self.iteration, "num_envs": self.env.num_envs}
+        return shared | {key: [rank[key] for rank in ranks] for key in own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken, bitwise where the engine is.
+
+        Raises:
+            CheckpointError: the state is of another number of processes or environments.
+        """
+        for what, saved, now in (
+            ("processes", len(state["env"]), self.accelerator.num_processes),
+            ("environments per process", state["num_envs"], self.env.num_envs),
+        ):
+            if saved != now:
+                raise CheckpointError(
+                    f"the checkpoint was written by a run of {saved} {what}, this run has {now}: continue with {saved}, or start "
+                    "in a new run directory with --resume --checkpoint to take over weights and optimiser alone"
+                )
+        rank = self.accelerator.process_index
+        self.ppo.load_state_dict(state)
+        self.iteration = int(state["iteration"])
+        self.env.load_state_dict(state["env"][rank])
+        self._observations = self._on_device(state["rollout"][rank]["observations"])
+        self.statistics.load_state_dict(state["rollout"][rank]["statistics"])
+        set_rng_state(state["rng"][rank], self.device)  # last: everything above may draw

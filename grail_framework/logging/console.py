@@ -1,0 +1,124 @@
+"""The run console: a live panel on a terminal, else one plain line per iteration. The only user of rich beside the command line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from grail_framework.logging.writer import Writer, WriterContext
+
+_HEADLINE = (
+    ("perf/samples_per_second", "samples/s", "{:,.0f}"),
+    ("train/mean_reward", "reward/step", "{:.4f}"),
+    ("episode/reward", "episode reward", "{:.3f}"),
+    ("episode/length", "episode length", "{:.1f}"),
+    ("policy/kl", "kl", "{:.4f}"),
+    ("policy/learning_rate", "lr", "{:.2e}"),
+)
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as `[d-]hh:mm:ss`."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    clock = f"{hours:02d}:{minutes:02d}:{rest:02d}"
+    return f"{days}-{clock}" if days else clock
+
+
+class _Progress:
+    """How far the run is and when it will be done, from the iterations this process made."""
+
+    def __init__(self, context: WriterContext) -> None:
+        self.total = context.total_iterations
+        self._start = context.start_iteration
+        self._began = time.perf_counter()
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._began
+
+    def remaining(self, iteration: int) -> float:
+        done = max(iteration - self._start, 1)
+        return self.elapsed() / done * max(self.total - iteration, 0)
+
+
+class PlainConsole:
+    """Prints one line per iteration."""
+
+    def __init__(self, context: WriterContext, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._progress = _Progress(context)
+
+    def write(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Print an iteration's line."""
+        parts = [f"iteration {iteration}/{self._progress.total}"]
+        parts += [f"{label} {form.format(metrics[name])}" for name, label, form in _HEADLINE if name in metrics]
+        parts.append(f"eta {format_duration(self._progress.remaining(iteration))}")
+        print("  ".join(parts), file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Leave the stream open: it is not ours."""
+
+
+class LiveConsole:
+    """Redraws a panel with all metrics, grouped by the part of their name before the slash."""
+
+    def __init__(self, context: WriterContext, console: Console | None = None) -> None:
+        from rich.console import Console as RichConsole
+        from rich.live import Live
+
+        self._title = context.run_name
+        self._progress = _Progress(context)
+        self._live = Live(console=console or RichConsole(), auto_refresh=False, transient=False)
+        self._live.start()
+
+    def write(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Redraw with an iteration's metrics."""
+        self._live.update(self._panel(iteration, metrics), refresh=True)
+
+    def close(self) -> None:
+        """Leave the last panel on the terminal."""
+        self._live.stop()
+
+    def _panel(self, iteration: int, metrics: Mapping[str, float]) -> Any:
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        progress = self._progress
+        head = Text(
+            f"iteration {iteration}/{progress.total}   elapsed {format_duration(progress.elapsed())}   "
+            f"eta {format_duration(progress.remaining(iteration))}"
+        )
+        bar = ProgressBar(total=max(progress.total, 1), completed=iteration)
+        return Panel(Group(head, bar, self._table(metrics)), title=Text(self._title))
+
+    @staticmethod
+    def _table(metrics: Mapping[str, float]) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        formats = {name: form for name, _, form in _HEADLINE}
+        group_before = None
+        for name, value in sorted(metrics.items(), key=lambda item: item[0].rpartition("/")[0]):
+            group, _, rest = name.rpartition("/")
+            label = group if group != group_before else ""
+            table.add_row(Text(label, style="bold"), Text(rest), Text(formats.get(name, "{:.5g}").format(value)))
+            group_before = group
+        return table
+
+
+def make_console(context: WriterContext) -> Writer:
+    """Build the console that `LoggingCfg.console` asks for; `auto` is live on a terminal, else plain."""
+    mode = context.logging.console
+    if mode == "auto":
+        mode = "live" if sys.stdout.isatty() else "plain"
+    return LiveConsole(context) if mode == "live" else PlainConsole(context)

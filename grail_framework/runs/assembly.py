@@ -1,0 +1,119 @@
+"""From a resolved configuration to the parts of a run: motions, environment, network. Names are resolved here, once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import torch
+
+from grail_framework.config.hardware import CPU_ENGINE, plain_name
+from grail_framework.envs.gating import check_gates
+from grail_framework.envs.scene import scene_spec
+from grail_framework.envs.terms import check_params
+from grail_framework.envs.tracking_env import TrackingEnv
+from grail_framework.errors import ConfigError
+from grail_framework.motion.loading import load_library
+
+if TYPE_CHECKING:
+    from grail_framework.config import RunCfg
+    from grail_framework.learning.networks import ActorCritic
+    from grail_framework.motion.library import MotionLibrary
+    from grail_framework.plugins.manager import GrailPluginManager
+    from grail_framework.robots.spec import RobotSpec
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RunParts:
+    """What several environments of one run share."""
+
+    cfg: RunCfg
+    manager: GrailPluginManager
+    robot: RobotSpec
+    motions: MotionLibrary
+    device: str
+    rank: int
+
+
+def engine_device(cfg: RunCfg, local_rank: int = 0) -> str:
+    """Return the torch device the environment lives on.
+
+    Raises:
+        ConfigError: a GPU is asked for where there is none, or for an engine that runs on the CPU.
+    """
+    wanted = cfg.engine.device
+    if plain_name(cfg.engine.name) == CPU_ENGINE:
+        if wanted not in ("auto", "cpu"):
+            raise ConfigError(f"engine.device={wanted}: the engine {CPU_ENGINE} runs on the CPU; use engine.device=cpu or auto")
+        return "cpu"
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ConfigError(f"engine.device={wanted}: no NVIDIA GPU is found by torch; use engine.device=cpu or auto")
+    return f"cuda:{local_rank}" if wanted in ("auto", "cuda") else wanted
+
+
+def load_parts(
+    cfg: RunCfg, manager: GrailPluginManager, *, rank: int = 0, local_rank: int = 0, world_size: int = 1
+) -> RunParts:
+    """Load robot and motions, and check what only they can tell: all before the engine is imported.
+
+    Raises:
+        DataError: the motion library is missing, damaged or lacks what the task needs.
+    """
+    registry = manager.registry
+    robot: RobotSpec = registry.find("robot", cfg.robot.name).load()()
+    device = engine_device(cfg, local_rank)
+    motions = load_library(
+        cfg.motion,
+        robot,
+        device=device,
+        need_object=cfg.scene.object is not None,
+        need_table=cfg.scene.table is not None,
+        readers=[entry.load()() for entry in registry.entries("motion_reader")],
+        labeler=manager.contact_labels,
+        rank=rank,
+        world_size=world_size,
+    )
+    check_gates(cfg.rewards, motions)
+    if motions.num_motions > cfg.num_envs:
+        _log.warning(
+            "%d motions but %d environments: environment k follows motion k, so the last %d motions are never trained; use "
+            "--num-envs %d or more",
+            motions.num_motions,
+            cfg.num_envs,
+            motions.num_motions - cfg.num_envs,
+            motions.num_motions,
+        )
+    return RunParts(cfg=cfg, manager=manager, robot=robot, motions=motions, device=device, rank=rank)
+
+
+def build_env(parts: RunParts, *, num_envs: int | None = None) -> TrackingEnv:
+    """Build engine and environment; `num_envs` instead of the configuration's for a second, smaller one."""
+    cfg = parts.cfg if num_envs is None else attrs.evolve(parts.cfg, num_envs=num_envs)
+    registry = parts.manager.registry
+    spec = scene_spec(cfg, parts.robot, parts.motions, device=parts.device)
+    engine = registry.find("engine", cfg.engine.name).load()(spec)
+    return TrackingEnv(cfg, engine, parts.motions, registry, seed=cfg.seed + parts.rank)
+
+
+def build_network(cfg: RunCfg, manager: GrailPluginManager, env: TrackingEnv) -> ActorCritic:
+    """Build the actor-critic for the environment's observation and action widths.
+
+    Raises:
+        ConfigError: a parameter the network does not have.
+    """
+    factory = manager.registry.find("network", cfg.network.func).load()
+    settings: dict[str, Any] = {
+        "actor_obs_dim": env.observation_dims["policy"],
+        "critic_obs_dim": env.observation_dims["critic"],
+        "num_actions": env.num_actions,
+        "init_noise_std": cfg.algorithm.init_noise_std,
+        "min_noise_std": cfg.algorithm.min_noise_std,
+        "max_noise_std": cfg.algorithm.max_noise_std,
+    }
+    check_params(factory, "network", "network", cfg.network.func, cfg.network.params, supplied=tuple(settings))
+    return factory(**settings, **cfg.network.params)

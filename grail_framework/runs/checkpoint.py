@@ -1,0 +1,146 @@
+"""Writing checkpoints of a run, pruning old ones, and saying exactly how one does not fit."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from grail_framework.errors import CheckpointError
+from grail_framework.runs.atomic import atomic_file, link_atomically, remove_partial_files
+from grail_framework.runs.formats import serialize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import torch
+
+    from grail_framework.config import CheckpointCfg
+    from grail_framework.runs.directory import RunDirectory
+
+_log = logging.getLogger(__name__)
+_STEP = re.compile(r"^model_step_(\d+)\.pt$")
+_SHOWN = 6
+
+
+@attrs.frozen(kw_only=True)
+class RunIdentity:
+    """What a checkpoint says about the run that wrote it, beside the run's state."""
+
+    plugins: list[dict[str, str]] = attrs.field(factory=list)
+    """{name, version, target} of each active plugin."""
+    config_digest: str = ""
+    """Digest of the configuration without logging and run length."""
+    observation_layout: dict[str, dict[str, int]] = attrs.field(factory=dict)
+    """Per observation group its terms, in order, with their widths."""
+
+
+class CheckpointWriter:
+    """Writes `model_step_NNNNNN.pt`, moves `last.pt` to it and prunes; on the main process only.
+
+    A checkpoint is whole before its name appears, and the link is moved, and older files are removed, only after that.
+    """
+
+    def __init__(self, directory: RunDirectory, cfg: CheckpointCfg, identity: RunIdentity) -> None:
+        self.directory = directory
+        self.cfg = cfg
+        self.identity = identity
+        remove_partial_files(directory.path)
+
+    def save(self, state: Mapping[str, Any]) -> Path | None:
+        """Write a state that has `iteration`; None, with an error in the log, where the disk does not take it.
+
+        Raises:
+            EnvContractError: the state holds something else than tensors and plain values.
+        """
+        iteration = int(state["iteration"])
+        path = self.directory.step(iteration)
+        content = serialize({**state, **attrs.asdict(self.identity)})
+        try:
+            with atomic_file(path) as file:
+                file.write(content)
+            link_atomically(self.directory.last, path.name)
+        except OSError as error:
+            _log.error(
+                "CHECKPOINT NOT WRITTEN: iteration %d, %s: %s. Training goes on; %s is still whole. Free or repair the disk: "
+                "the next attempt is in %d iterations",
+                iteration,
+                path,
+                error,
+                self._newest(),
+                self.cfg.last_frequency,
+            )
+            return None
+        self._prune(iteration)
+        return path
+
+    def _newest(self) -> str:
+        return f"{self.directory.last.readlink()}" if self.directory.last.is_symlink() else "no earlier checkpoint"
+
+    def _prune(self, newest: int) -> None:
+        for step, path in list_checkpoints(self.directory.path):
+            if step < newest and step % self.cfg.save_frequency != 0:
+                try:
+                    path.unlink()
+                except OSError as error:
+                    _log.warning("old checkpoint %s could not be removed: %s", path, error)
+
+
+def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    """List (iteration, path) of the checkpoints of a run directory, oldest first."""
+    found = [(int(match[1]), path) for path in directory.glob("model_step_*.pt") if (match := _STEP.match(path.name))]
+    return sorted(found)
+
+
+def check_model(
+    saved: Mapping[str, torch.Tensor],
+    own: Mapping[str, torch.Tensor],
+    *,
+    where: str,
+    saved_layout: Mapping[str, Mapping[str, int]] | None = None,
+    own_layout: Mapping[str, Mapping[str, int]] | None = None,
+) -> None:
+    """Demand that a checkpoint's network has the run's names and shapes; `where` names the checkpoint.
+
+    Raises:
+        CheckpointError: with every kind of difference, both shapes, and the observation terms that differ where both layouts are known.
+    """
+    problems = [
+        f"{name}: {tuple(saved[name].shape)} in the checkpoint, {tuple(own[name].shape)} in this run"
+        for name in own
+        if name in saved and saved[name].shape != own[name].shape
+    ]
+    missing = [name for name in own if name not in saved]
+    unknown = [name for name in saved if name not in own]
+    if not problems and not missing and not unknown:
+        return
+    lines = problems[:_SHOWN]
+    lines += [f"... and {len(problems) - _SHOWN} more shapes"] if len(problems) > _SHOWN else []
+    lines += [f"not in the checkpoint: {_some(missing)}"] if missing else []
+    lines += [f"not in this run's network: {_some(unknown)}"] if unknown else []
+    lines += layout_differences(saved_layout or {}, own_layout or {})
+    raise CheckpointError(
+        f"{where} does not fit this run's network:\n  " + "\n  ".join(lines) + "\nUse the task and network settings it was "
+        "trained with (the config.yaml beside it), or train from scratch"
+    )
+
+
+def layout_differences(saved: Mapping[str, Mapping[str, int]], own: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Say which observation terms differ in width, are gone or are new, one line each; empty where a layout is unknown."""
+    lines: list[str] = []
+    if not saved or not own:
+        return lines
+    for group in sorted(saved.keys() | own.keys()):
+        before, now = saved.get(group, {}), own.get(group, {})
+        for term in [*before, *(term for term in now if term not in before)]:
+            if before.get(term) != now.get(term):
+                widths = (f"{layout[term]} wide" if term in layout else "absent" for layout in (before, now))
+                lines.append("observation {}.{}: {} in the checkpoint, {} in this run".format(group, term, *widths))
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,61 @@
+"""A picture of a run's metrics: reward, episode length, terms, terminations, optimisation."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from grail_framework.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+_PANELS = (
+    ("reward per control step", ("train/mean_reward",)),
+    ("episode length [control steps]", ("episode/length",)),
+    ("reward terms per control step", ("reward/",)),
+    ("terminations per environment and control step", ("termination/",)),
+    ("KL divergence [nat]", ("policy/kl",)),
+    ("noise std and learning rate", ("policy/std", "policy/learning_rate")),
+)
+
+
+def draw_curves(metrics: Path, picture: Path) -> Path:
+    """Draw the curves of a `metrics.jsonl` into a PNG file and return its path.
+
+    Raises:
+        DataError: the file holds no iteration.
+    """
+    rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not rows:
+        raise DataError(f"{metrics} holds no iteration, so there are no curves to draw")
+    # The picture goes to a file: no display is needed, and none is opened.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (title, wanted) in enumerate(_PANELS):
+        axes = figure.add_subplot(3, 2, index + 1)
+        _panel(axes, rows, title, wanted)
+    figure.savefig(picture, dpi=90)
+    return picture
+
+
+def _panel(axes: Axes, rows: list[dict[str, float]], title: str, wanted: tuple[str, ...]) -> None:
+    names = sorted({name for row in rows for name in row if any(_matches(name, want) for want in wanted)})
+    for name in names:
+        points = [(row["iteration"], row[name]) for row in rows if row.get(name) is not None]
+        label = name.partition("/")[2]
+        axes.plot([x for x, _ in points], [y for _, y in points], label=label, linewidth=1.3)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("iteration", fontsize=9)
+    axes.grid(visible=True, alpha=0.3)
+    if len(names) > 1:
+        axes.legend(fontsize=7, ncol=2)
+
+
+def _matches(name: str, want: str) -> bool:
+    return name.startswith(want) if want.endswith("/") else name == want
