@@ -16,7 +16,9 @@ SCRIPTS = {
     "grail --help": (["--help"], "import click"),
     "grail plugins list": (
         ["plugins", "list"],
-        "import click, pluggy, attrs\nimport rich.table\nfrom importlib.metadata import entry_points\nlist(entry_points(group='grail.plugins'))",
+        "import click, pluggy, attrs, rich.table\n"
+        "from importlib.metadata import entry_points\n"
+        "list(entry_points(group='grail.plugins'))",
     ),
 }
 GOAL = 1.3

@@ -5,7 +5,6 @@ Every message says what was given, what is allowed and how to fix it. Nothing he
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ class RunStoppedError(GrailError):
 
 def suggest(given: str, allowed: Iterable[str], *, limit: int = 3) -> str:
     """Say which of `allowed` look like `given`, or list them when few; empty when there is nothing to say."""
+    from difflib import get_close_matches  # only needed for a message, and this module is imported by every command
+
     names = sorted(set(allowed))
     close = get_close_matches(given, names, n=limit, cutoff=0.6)
     if close:

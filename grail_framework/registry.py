@@ -21,7 +21,7 @@ from grail_framework.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 KINDS: Final = (
     "task",
@@ -88,6 +88,8 @@ class Registry:
         self._entries: dict[str, list[Entry]] = {kind: [] for kind in KINDS}
         self.missing_owners: dict[str, str] = {}
         """Plugins that did not load, with the reason: named in errors, since one of them may own what is missing."""
+        self.mentions: Callable[[str, str], bool] = lambda plugin, name: False
+        """Whether the source of a plugin that did not load contains a name as a string; set by the plugin manager."""
 
     def commit(self, entries: Iterable[Entry]) -> None:
         """Add a plugin's staged entries."""
@@ -98,6 +100,10 @@ class Registry:
         """List the entries of a kind, sorted by name and plugin."""
         found = [e for e in self._entries[kind] if plugin is None or e.plugin == plugin]
         return sorted(found, key=lambda entry: (entry.name, entry.plugin))
+
+    def entries_of(self, plugin: str) -> list[Entry]:
+        """List all that a plugin provides, by kind and name."""
+        return [entry for entry in self if entry.plugin == plugin]
 
     def __iter__(self) -> Iterator[Entry]:
         for kind in KINDS:
@@ -131,9 +137,11 @@ class Registry:
         entries = self._entries[kind]
         names = [e.name for e in entries] + ([e.qualified for e in entries] if ":" in name else [])
         message = f"no {kind} {name!r}: {suggest(name, names) or 'none is registered'}"
-        owner = name.rpartition(":")[0]
+        owner, _, plain = name.rpartition(":")
+        if not owner:
+            owner = next((plugin for plugin in sorted(self.missing_owners) if self.mentions(plugin, plain)), "")
         if owner in self.missing_owners:
-            # The user named the plugin, and it is there but broken: that is the plugin's problem, not a typing error.
+            # The plugin is there but not loaded, and it is the one asked for: its problem, not a typing error.
             return PluginLoadError(
                 f"{kind} {name!r} belongs to the plugin {owner!r}, which is not loaded: {self.missing_owners[owner]}. "
                 f"See `grail plugins show {owner}`."
@@ -162,12 +170,17 @@ class Registrar:
             ValueError: the target is not an import string or the name is not usable in a config.
             PluginConflictError: this plugin already registered the name for this kind.
         """
-        if not isinstance(target, str) or not _TARGET.match(target):
+        if not isinstance(target, str) or not _TARGET.match(target):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(
                 f"{self.kind} {name!r}: target must be an import string 'package.module:attribute', got {target!r}"
             )
-        if not isinstance(name, str) or not name or ":" in name or any(c.isspace() for c in name):
+        if not isinstance(name, str) or not name or ":" in name or any(c.isspace() for c in name):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ValueError(f"{self.kind} name must be a string without spaces and colons, got {name!r}")
         if any(e.kind == self.kind and e.name == name for e in self._staged):
             raise PluginConflictError(f"plugin {self.plugin!r} registers the {self.kind} {name!r} twice")
         self._staged.append(Entry(kind=self.kind, name=name, plugin=self.plugin, target=target, summary=summary))
+
+    def add_all(self, entries: Mapping[str, tuple[str, str]]) -> None:
+        """Register a table of name -> (target, summary); raises as `add` does."""
+        for name, (target, summary) in entries.items():
+            self.add(name, target, summary=summary)

@@ -21,7 +21,7 @@ class NetworkCfg:
 
 @attrs.frozen(kw_only=True)
 class PpoCfg:
-    """Hyperparameters of PPO; names and meaning as in facts section 8."""
+    """Hyperparameters of PPO; names and meaning as in the GRAIL release."""
 
     num_steps_per_env: int = attrs.field(default=24, validator=at_least(1))
     """Length of a rollout. [control steps]"""
@@ -67,8 +67,6 @@ class PpoCfg:
     """Upper clamp of the standard deviation. [-]"""
     aux_loss_scale: float = attrs.field(default=1.0, validator=non_negative())
     """Weight of the network's auxiliary losses together. [-]"""
-    init_at_random_ep_len: bool = True
-    """Spread the episodes at the start of training, so that environments do not end together."""
     mixed_precision: str = attrs.field(default="no", validator=one_of("no", "bf16", "fp16"))
     """Accelerate's mixed precision."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import attrs
 
-from grail_framework.config.validators import at_least, each, finite, non_negative, one_of, positive
+from grail_framework.config.validators import at_least, each, finite, matching, non_negative, one_of, positive
+
+_DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +76,7 @@ class EngineCfg:
 
     name: str = "auto"
     """Registry name of the engine; `auto`: isaaclab where an NVIDIA GPU and that engine are found, else mujoco."""
-    device: str = "auto"
+    device: str = attrs.field(default="auto", validator=matching(_DEVICE.fullmatch, "auto, cpu, cuda or cuda:N"))
     """Torch device of the environment: auto, cpu, cuda, cuda:N."""
     physics_dt: float = attrs.field(default=0.005, validator=positive())
     """Length of a physics step. [s]"""

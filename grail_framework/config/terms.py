@@ -14,7 +14,7 @@ from grail_framework.config.validators import at_least, each, finite, non_negati
 
 @attrs.frozen(kw_only=True)
 class ContactGate:
-    """Multiply a reward by the reference contact label of a hand (facts: `gate_with_contact_label`)."""
+    """Multiply a reward by the reference contact label of a hand (`gate_with_contact_label` in the GRAIL release)."""
 
     hand: str = attrs.field(validator=one_of("left", "right"))
     """Whose label gates the reward: left or right."""

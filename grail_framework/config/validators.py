@@ -1,72 +1,74 @@
-"""Validators of config fields; each message says what is allowed. The field's path is added by `config.structure`."""
+"""Validators of config fields; each knows in words what it allows. The field's path is added by `config.structure`."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import attrs
-
-    Validator = Callable[[Any, attrs.Attribute[Any], Any], None]
+import attrs
 
 
-def _check(test: Callable[[float], bool], allowed: str) -> Validator:
-    def validate(_instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value is None:  # only reachable where the field's type admits None
-            return
-        if not math.isfinite(value) or not test(value):
-            raise ValueError(f"{attribute.name}: got {value!r}, allowed: {allowed}")
+@attrs.frozen(kw_only=True)
+class Check:
+    """One test of a value that is no `None`; a callable as attrs expects it.
 
-    return validate
+    `allowed` is printed in errors and in the config reference.
+    """
+
+    test: Callable[[Any], bool]
+    allowed: str
+    got: Callable[[Any], str] = repr
+
+    def __call__(self, _instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        """Raise ValueError where the value fails the test; `None` passes, since only a field that admits it lets it get here."""
+        if value is not None and not self.test(value):
+            raise ValueError(f"{attribute.name}: got {self.got(value)}, allowed: {self.allowed}")
 
 
-def positive() -> Validator:
+def positive() -> Check:
     """Demand a finite number above 0."""
-    return _check(lambda v: v > 0, "a finite number > 0")
+    return Check(test=lambda v: math.isfinite(v) and v > 0, allowed="a finite number > 0")
 
 
-def non_negative() -> Validator:
+def non_negative() -> Check:
     """Demand a finite number of at least 0."""
-    return _check(lambda v: v >= 0, "a finite number >= 0")
+    return Check(test=lambda v: math.isfinite(v) and v >= 0, allowed="a finite number >= 0")
 
 
-def finite() -> Validator:
+def finite() -> Check:
     """Demand a finite number."""
-    return _check(lambda v: True, "a finite number")
+    return Check(test=math.isfinite, allowed="a finite number")
 
 
-def between(low: float, high: float) -> Validator:
+def between(low: float, high: float) -> Check:
     """Demand a number in [low, high]."""
-    return _check(lambda v: low <= v <= high, f"a number in [{low}, {high}]")
+    return Check(test=lambda v: low <= v <= high, allowed=f"a number in [{low}, {high}]")
 
 
-def at_least(low: float) -> Validator:
+def at_least(low: float) -> Check:
     """Demand a finite number of at least `low`."""
-    return _check(lambda v: v >= low, f"a finite number >= {low}")
+    return Check(test=lambda v: math.isfinite(v) and v >= low, allowed=f"a finite number >= {low}")
 
 
-def one_of(*allowed: str | None) -> Validator:
+def one_of(*allowed: str | None) -> Check:
     """Demand one of the given values."""
-
-    def validate(_instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value not in allowed:
-            raise ValueError(f"{attribute.name}: got {value!r}, allowed: {', '.join(map(repr, allowed))}")
-
-    return validate
+    return Check(test=lambda v: v in allowed, allowed=", ".join(map(repr, allowed)))
 
 
-def each(inner: Validator, *, length: int | None = None) -> Validator:
+def matching(test: Callable[[str], object], allowed: str) -> Check:
+    """Demand a string that passes a test described by `allowed`."""
+    return Check(test=lambda v: bool(test(v)), allowed=allowed)
+
+
+def each(inner: Check, *, length: int | None = None) -> Check:
     """Apply a validator to every item of a tuple, and demand its length where given."""
 
-    def validate(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if value is None:
-            return
-        if length is not None and len(value) != length:
-            raise ValueError(f"{attribute.name}: got {len(value)} numbers, allowed: exactly {length}")
-        for item in value:
-            inner(instance, attribute, item)
+    def passes(value: Any) -> bool:
+        return (length is None or len(value) == length) and all(inner.test(item) for item in value)
 
-    return validate
+    def describe(value: Any) -> str:
+        return f"{len(value)} numbers: {list(value)!r}"
+
+    count = "a list of numbers" if length is None else f"a list of exactly {length} numbers"
+    return Check(test=passes, allowed=f"{count}, each {inner.allowed}", got=describe)

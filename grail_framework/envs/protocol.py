@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -68,13 +68,4 @@ class VecEnv(Protocol):
 
     def close(self) -> None:
         """Release the engine."""
-        ...
-
-
-@runtime_checkable
-class RandomEpisodeStarts(Protocol):
-    """An environment that can spread its episodes in time; optional."""
-
-    def randomize_episode_starts(self) -> None:
-        """Give every running episode a random age, so that at the start of training they do not all end together."""
         ...

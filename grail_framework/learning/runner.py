@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from grail_framework.envs.protocol import RandomEpisodeStarts
 from grail_framework.errors import CheckpointError, RunStoppedError
 from grail_framework.learning.distributed import gather_on_main, to_cpu
 from grail_framework.learning.ppo import Ppo, check_mini_batches
@@ -112,8 +111,6 @@ class OnPolicyRunner:
         if self._observations is not None:  # restored
             return
         self._observations = self._on_device(self.env.reset())
-        if self.cfg.algorithm.init_at_random_ep_len and isinstance(self.env, RandomEpisodeStarts):
-            self.env.randomize_episode_starts()
         self.save()
 
     @torch.no_grad()

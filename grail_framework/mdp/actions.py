@@ -22,6 +22,8 @@ class ActionTransform(Protocol):
     action: torch.Tensor  # (N, num_actions), last policy output
     previous_action: torch.Tensor  # (N, num_actions), the one before
     joint_action: torch.Tensor  # (N, J), last clipped action before scale and offset, in joint order
+    primitives: torch.Tensor  # (N, hands), raw hand primitives before threshold or clamp; no columns without primitives
+    primitive_limit: float  # magnitude of a primitive beyond which it says nothing new
 
     def apply(self, action: torch.Tensor) -> torch.Tensor:
         """Turn the policy's output (N, num_actions) into joint position targets (N, J) [rad]."""
@@ -49,6 +51,8 @@ class _JointAction:
         self.action = torch.zeros(env.num_envs, num_actions, device=env.device)
         self.previous_action = torch.zeros_like(self.action)
         self.joint_action = torch.zeros(env.num_envs, env.robot.num_joints, device=env.device)
+        self.primitives = torch.zeros(env.num_envs, 0, device=env.device)
+        self.primitive_limit = 0.5
         self.scale = torch.tensor([joint.action_scale for joint in env.robot.joints], device=env.device)
 
     def _remember(self, action: torch.Tensor, joint_action: torch.Tensor) -> torch.Tensor:
@@ -114,9 +118,7 @@ class joint_residual(_JointAction):  # noqa: N801
         self._closed = [torch.tensor(hand.closed_action, device=env.device) for hand in self._hands]
         self._offset = env.default_joint_pos.repeat(env.num_envs, 1)
         self.primitives = torch.zeros(env.num_envs, len(self._hands), device=env.device)
-        """Raw hand primitives (N, hands) before threshold or clamp."""
-        self.primitive_limit = 0.5 if not self._linear else 1.0
-        """Magnitude of a primitive beyond which it says nothing new."""
+        self.primitive_limit = 1.0 if self._linear else 0.5
         if env.cfg.command.use_motion_hand_actions and not bool(env.motions.has_hand_action.all()):
             raise DataError(
                 "use_motion_hand_actions=True but hand_action_left/right not found in motion data. Prepare the library with hand "

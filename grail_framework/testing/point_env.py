@@ -34,10 +34,6 @@ class PointEnv:
         self._reset(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
         return self._observe()
 
-    def randomize_episode_starts(self) -> None:
-        """Give every episode a random age."""
-        self.age.copy_(torch.randint(self.max_length, (self.num_envs,), device=self.device))
-
     def step(
         self, actions: torch.Tensor
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:

@@ -29,7 +29,9 @@ _TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
         "No grasp a while after the reference's contact began",
     ),
 }
-_RELEASE_ALIASES: Final[dict[str, tuple[str, str]]] = {}
+_RELEASE_ALIASES: Final[dict[str, tuple[str, str]]] = {
+    "hoi": ("grail_hoi.release_aliases:ALIASES", "Experiments and term names of hand-object interaction"),
+}
 
 
 @hookimpl

@@ -14,8 +14,34 @@ _HERE: Final = f"{__name__}:"
 
 _TASKS: Final = ("pnp_table", "pnp_ground", "advanced_manip_table", "advanced_manip_ground")
 
-_TERM_NAMES: Final = {"object_tracking_reward": "object_tracking"}
-"""Reward terms that the release's configurations call otherwise than ours do."""
+_TERM_NAMES: Final = {
+    "object_tracking_reward": "object_tracking",
+    **{
+        f"{theirs}{suffix}": f"{ours}_{hand}"
+        for theirs, ours in (
+            ("grasp_reward", "grasp"),
+            ("grasp_finger_direction", "finger_direction"),
+            ("contact_center", "contact_center"),
+        )
+        for suffix, hand in (("", "right"), ("_right", "right"), ("_left", "left"))
+    },
+}
+"""Reward terms that the release's configurations call otherwise than ours do; without a side they mean the right hand."""
+
+
+def gate_right(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Turn the right grasp reward's private switch into a gate, which stops the run where a clip has no labels."""
+    return _gate("right", value)
+
+
+def gate_left(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Turn the left grasp reward's private switch into a gate."""
+    return _gate("left", value)
+
+
+def _gate(hand: str, value: Any) -> Conversion:
+    gate = {"hand": hand, "missing": "error"} if value else None
+    return Conversion(edits=((f"rewards.grasp_{hand}.gate", gate),))
 
 
 def base_config(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
@@ -42,6 +68,10 @@ ALIASES: Final = (
     ReleaseAlias(pattern=f"{_ENV}.use_motion_hand_actions", path="command.use_motion_hand_actions"),
     ReleaseAlias(pattern=f"{_ENV}.action_transform_module_cfg", convert=_HERE + "base_config"),
     ReleaseAlias(pattern=f"{_ENV}.action_transform_module_checkpoint", convert=_HERE + "base_checkpoint"),
+    *(
+        ReleaseAlias(pattern=f"manager_env.rewards.{name}.params.gate_with_contact_label", convert=f"{_HERE}gate_{hand}")
+        for name, hand in (("grasp_reward", "right"), ("grasp_reward_right", "right"), ("grasp_reward_left", "left"))
+    ),
     *(
         alias
         for theirs, ours in _TERM_NAMES.items()

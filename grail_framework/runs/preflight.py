@@ -1,0 +1,145 @@
+"""Every check that can be made before the engine is imported: a mistake should cost a second, not a minute."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from grail_framework.config.consistency import check_consistency
+from grail_framework.config.hardware import CPU_ENGINE, has_nvidia_gpu, is_installed, plain_name
+from grail_framework.errors import CheckpointError, ConfigError
+from grail_framework.runs.data_check import check_data, missing_path
+from grail_framework.runs.directory import LAST_LINK, RunDirectory
+from grail_framework.runs.term_check import check_terms
+
+if TYPE_CHECKING:
+    from grail_framework.config import RunCfg
+    from grail_framework.registry import Registry
+
+_STEP: Final = re.compile(r"model_step_(\d+)\.pt")
+_NO_CHECKPOINT: Final = (".yaml", ".yml", ".json", ".jsonl", ".log", ".onnx", ".pkl", ".npz", ".csv", ".txt", ".py")
+_ROBOT_FILES: Final = (".urdf", ".xml", ".mjcf", ".usd", ".usda", ".usdc")
+
+
+def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
+    """Check a resolved configuration against the registry and this machine; imports terms, never an engine.
+
+    Returns:
+        What the user should know, a sentence each.
+
+    Raises:
+        ConfigError: fields that contradict each other or this machine.
+        DataError: a folder or file of the motion library that is missing or not the one meant.
+        CheckpointError: a checkpoint that is not there.
+        NotFoundError: a name that nothing registered.
+    """
+    warnings = check_consistency(cfg)
+    _check_machine(cfg, registry)
+    _check_run_directory(cfg)
+    _check_start(cfg)
+    warnings += check_data(cfg, registry)
+    check_terms(cfg, registry)
+    return warnings
+
+
+def _check_machine(cfg: RunCfg, registry: Registry) -> None:
+    registry.find("engine", cfg.engine.name)
+    registry.find("robot", cfg.robot.name)
+    for writer in cfg.logging.writers:
+        registry.find("writer", writer)
+    if cfg.engine.device.startswith("cuda"):
+        if plain_name(cfg.engine.name) == CPU_ENGINE:
+            raise ConfigError(f"engine.device: got {cfg.engine.device!r}, allowed for the engine {CPU_ENGINE}: auto, cpu")
+        if not has_nvidia_gpu():
+            raise ConfigError(f"engine.device: got {cfg.engine.device!r}, and there is no NVIDIA GPU here. Allowed: auto, cpu")
+    if cfg.logging.wandb and not is_installed("wandb"):
+        raise ConfigError(
+            "logging.wandb: got true, and the package wandb is not installed. Install 'grail-framework[wandb]', or write "
+            "logging.wandb=false"
+        )
+    if cfg.robot.asset is not None:
+        asset = Path(cfg.robot.asset)
+        if not asset.is_file():
+            raise ConfigError(missing_path(asset, "robot.asset"))
+        if asset.suffix.lower() not in _ROBOT_FILES:
+            raise ConfigError(f"robot.asset: got {asset}, allowed: a file of type {', '.join(_ROBOT_FILES)}")
+
+
+def _check_run_directory(cfg: RunCfg) -> None:
+    directory = Path("logs_rl" if cfg.experiment_dir is None else cfg.experiment_dir)
+    if cfg.experiment_dir == "":
+        raise ConfigError("--experiment-dir: got an empty path; is the shell variable in it set?")
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--experiment-dir: {directory} is a file, allowed: a folder, or a path that does not exist yet")
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"--experiment-dir: {existing} is a file, so {directory} cannot be made in it")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"--experiment-dir: {existing} is not writable. Name another with --experiment-dir DIR")
+    if cfg.experiment_dir is not None and not cfg.resume and RunDirectory(directory).holds_a_run():
+        raise ConfigError(
+            f"--experiment-dir: {directory} already holds a run. Add --resume to go on with it, or name another folder"
+        )
+
+
+def _check_start(cfg: RunCfg) -> None:
+    """Check where the run starts from: nothing, weights, a warm resume, or its own last checkpoint."""
+    if cfg.checkpoint is None:
+        if not cfg.resume:
+            return
+        if cfg.experiment_dir is None:
+            raise ConfigError("--resume: resumes what? Add --experiment-dir RUN to go on with a run, or --checkpoint FILE")
+        directory = Path(cfg.experiment_dir)
+        if not directory.exists():
+            raise CheckpointError(missing_path(directory, "--experiment-dir"))
+        checkpoint = _last_of(directory, "--resume")
+    else:
+        checkpoint = _resolve_checkpoint(cfg.checkpoint)
+    same = cfg.experiment_dir is not None and checkpoint.parent.resolve() == Path(cfg.experiment_dir).resolve()
+    step = step_of(checkpoint)
+    if cfg.resume and same and step is not None and step >= cfg.iterations:
+        raise ConfigError(
+            f"--iterations: got {cfg.iterations}, and {checkpoint} is already at iteration {step}. It is the total, those before "
+            f"the resume included: write more than {step}"
+        )
+
+
+def _resolve_checkpoint(text: str) -> Path:
+    """Find the checkpoint file that a file or run directory means."""
+    path = Path(text)
+    if not text:
+        raise CheckpointError("--checkpoint: got an empty path; is the shell variable in it set?")
+    if not path.exists():
+        raise CheckpointError(missing_path(path, "--checkpoint"))
+    if path.is_dir():
+        return _last_of(path, "--checkpoint")
+    if path.suffix in _NO_CHECKPOINT:
+        raise CheckpointError(f"--checkpoint: got {path}, allowed: a checkpoint (*.pt) or a run directory")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"--checkpoint: {path} is empty; was the disk full? Take an older one beside it")
+    return path
+
+
+def _last_of(directory: Path, flag: str) -> Path:
+    """The newest checkpoint of a run directory."""
+    last = directory / LAST_LINK
+    if last.exists():
+        return last
+    steps = sorted(path.name for path in directory.glob("model_step_*.pt"))
+    dangling = f"; {LAST_LINK} points to {last.readlink()}, which is gone" if last.is_symlink() else ""
+    if steps:
+        raise CheckpointError(
+            f"{flag}: {directory} has no {LAST_LINK}{dangling}. It holds {', '.join(steps[-3:])}: write --checkpoint "
+            f"{directory / steps[-1]}"
+        )
+    raise CheckpointError(
+        f"{flag}: {directory} holds no checkpoint{dangling}, allowed: a *.pt file or a run directory with {LAST_LINK}"
+    )
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """Iteration of a checkpoint by its name or its link's target; None where neither says it."""
+    found = _STEP.fullmatch(checkpoint.resolve().name)
+    return int(found.group(1)) if found else None
