@@ -6,7 +6,17 @@ from pathlib import Path
 import attrs
 import pytest
 
+from grail_framework.config.hardware import has_nvidia_gpu
+
 REPO = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselect tests of the device where there is none."""
+    if has_nvidia_gpu():
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
+    items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
 def data_folder() -> Path:

@@ -49,7 +49,7 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
         return
     from grail_framework.cli.run_report import StageLine, show_summary
 
-    stage = StageLine()
+    stage = StageLine(silent=not _is_first_process())
     stage("loading PyTorch")
     from grail_framework.runs.launch import launch
 

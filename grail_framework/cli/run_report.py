@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class StageLine:
     """Says on stderr what a run is doing before its first iteration, with the seconds since it was made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         self._began = time.perf_counter()
+        self._silent = silent
 
     def __call__(self, what: str) -> None:
         """Write one line."""
-        click.echo(f"[{time.perf_counter() - self._began:5.1f} s] {what}", err=True)
+        if not self._silent:
+            click.echo(f"[{time.perf_counter() - self._began:5.1f} s] {what}", err=True)
 
 
 def show_summary(summary: RunSummary) -> None:

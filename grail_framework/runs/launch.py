@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 from grail_framework.config.compose import config_digest
 from grail_framework.config.structure import to_plain
+from grail_framework.errors import ConfigError, PluginLoadError
 from grail_framework.evaluation.tracking import evaluate_tracking, zero_action
 from grail_framework.learning.distributed import make_accelerator
 from grail_framework.learning.rng import seed_everything
@@ -19,6 +20,7 @@ from grail_framework.learning.runner import OnPolicyRunner
 from grail_framework.logging.run_log import run_log
 from grail_framework.logging.writer import WriterContext, build_writers
 from grail_framework.plugins.context import RunContext
+from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.assembly import build_env, build_network, engine_device, load_parts
 from grail_framework.runs.checkpoint import CheckpointWriter, RunIdentity
 from grail_framework.runs.demo_library import with_demo_library
@@ -74,6 +76,7 @@ def launch(
     seed_everything(cfg.seed + accelerator.process_index)
     with accelerator.main_process_first():
         cfg = with_demo_library(cfg, manager.registry)
+    _check_ranks_agree(cfg, manager, accelerator)
     path = _run_path(cfg, accelerator)
     plan = plan_resume(checkpoint=cfg.checkpoint, resume=cfg.resume, run_directory=path)
     directory = open_run_directory(path, resume=cfg.resume) if accelerator.is_main_process else RunDirectory(path)
@@ -104,6 +107,25 @@ def launch(
             raise
         manager.run_finished(context, summary.as_plain())
         return summary
+
+
+def _check_ranks_agree(cfg: RunCfg, manager: GrailPluginManager, accelerator: Accelerator) -> None:
+    """Demand the same plugins and configuration on every rank, before any of them builds an environment.
+
+    Raises:
+        PluginLoadError: a rank has other plugins; the differences are named.
+        ConfigError: a rank has another configuration.
+    """
+    if accelerator.num_processes == 1:
+        return
+    ranks = gather_object([(manager.plugin_set(), config_digest(cfg))])
+    (plugins, digest), *others = ranks
+    for rank, (theirs, other_digest) in enumerate(others, start=1):
+        lines = compare_plugin_sets(plugins, theirs)
+        if lines:
+            raise PluginLoadError(f"rank {rank} has other plugins than rank 0: " + "; ".join(lines))
+        if other_digest != digest:
+            raise ConfigError(f"rank {rank} has another configuration than rank 0; start all ranks with the same command line")
 
 
 def _run_path(cfg: RunCfg, accelerator: Accelerator) -> Path:

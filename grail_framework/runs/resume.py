@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from grail_framework.errors import CheckpointError, ConfigError
+from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.atomic import write_atomically
 from grail_framework.runs.checkpoint import RunIdentity, check_model
 from grail_framework.runs.directory import LAST_LINK, RunDirectory
@@ -130,13 +131,7 @@ def check_contents(state: Mapping[str, Any], plan: ResumePlan) -> None:
 
 def identity_differences(state: Mapping[str, Any], identity: RunIdentity) -> list[str]:
     """Say what differs between the run that wrote a checkpoint and this one: plugins and configuration, one line each."""
-    saved = {plugin["name"]: plugin.get("version", "?") for plugin in state.get("plugins", [])}
-    own = {plugin["name"]: plugin.get("version", "?") for plugin in identity.plugins}
-    lines = [
-        f"plugin {name}: {saved.get(name, 'absent')} in the checkpoint, {own.get(name, 'absent')} now"
-        for name in sorted(saved.keys() | own.keys())
-        if saved.get(name) != own.get(name)
-    ]
+    lines = compare_plugin_sets(state.get("plugins", []), identity.plugins)
     if state.get("config_digest", "") != identity.config_digest:
         lines.append("the configuration is not the one the checkpoint was trained with")
     return lines

@@ -19,6 +19,7 @@ from grail_framework.cli.main import build_cli
 from grail_framework.config.files import from_yaml
 from grail_framework.errors import RunStoppedError
 from grail_framework.plugins.manager import GrailPluginManager
+from grail_framework.runs.summary import RunSummary
 
 
 @pytest.fixture
@@ -80,16 +81,26 @@ def launched(monkeypatch):
     """Stand at the door of the engine: these tests are about what gets there."""
     calls = []
 
-    def launch(cfg, manager):
+    def launch(cfg, manager, *, on_stage):
         calls.append((cfg, manager))
-        return SimpleNamespace(
+        on_stage("building environments")
+        return RunSummary(
+            run_dir=Path("logs_rl/x"),
             task=cfg.task,
+            plugins=("core 0.1.0",),
+            engine=cfg.engine.name,
+            num_envs=cfg.num_envs,
+            num_motions=1,
             iterations=cfg.iterations,
             samples_per_second=1234.5,
-            zero_action=SimpleNamespace(tracked_fraction=0.1),
-            at_start=None,
-            at_end=SimpleNamespace(tracked_fraction=0.25),
-            run_dir=Path("logs_rl/x"),
+            duration_s=2.0,
+            zero_action=result(0.1),
+            at_end=result(0.25),
+        )
+
+    def result(fraction):
+        return SimpleNamespace(
+            tracked_fraction=fraction, mean_reward=0.05, object_error=None, causes={"box": "anchor_pos", "can": "anchor_pos"}
         )
 
     # The module is not imported: it would bring torch and accelerate into a test of the command line.
@@ -103,9 +114,13 @@ def test_the_checked_configuration_is_launched(library, launched):
     ((cfg, manager),) = launched
     assert (cfg.iterations, cfg.seed, cfg.engine.name) == (3, 5, "mujoco")
     assert manager.registry.find("task", "lift").plugin == "example"
-    assert "3 iterations, 1234 samples/s" in result.stdout
-    assert "zero action 0.100, at the end 0.250" in result.stdout
-    assert "logs_rl/x" in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["iterations", "3"] in lines
+    assert ["samples/s", "1,234"] in lines
+    assert ["zero", "action", "0.100", "0.0500", "-", "anchor_pos", "2"] in lines
+    assert ["at", "the", "end", "0.250", "0.0500", "-", "anchor_pos", "2"] in lines
+    assert "run directory: logs_rl/x" in result.stdout
+    assert "building environments" in result.stderr
 
 
 def test_nothing_is_launched_after_a_mistake(library, launched):
@@ -121,7 +136,7 @@ def test_other_processes_stay_silent(library, launched, monkeypatch):
 
 
 def test_exit_code_of_a_stopped_run(library, monkeypatch):
-    def launch(cfg, manager):
+    def launch(cfg, manager, *, on_stage):
         raise RunStoppedError("stopped by SIGTERM; saved model_step_000003.pt")
 
     monkeypatch.setitem(sys.modules, "grail_framework.runs.launch", SimpleNamespace(launch=launch))

@@ -141,7 +141,7 @@ def test_plugin_file_can_register_what_it_holds(tmp_path, forget):
     [
         ("json.py", "", "a module 'json' is already imported; rename the file"),
         ("my-plugin.py", "", "is no module name"),
-        ("colorsys.py", "", "a module 'colorsys' is already installed; rename the file"),
+        ("this.py", "", "a module 'this' is already installed; rename the file"),
         ("my_broken_plugin.py", "1/0", "ZeroDivisionError"),
         ("absent.py", None, "no such file"),
     ],

@@ -186,12 +186,12 @@ def test_metrics_are_cut_to_the_checkpoint_and_torn_lines_go(tmp_path: Path):
 
 def test_other_plugins_and_settings_are_named():
     state = {
-        "plugins": [{"name": "hoi", "version": "0.0.9"}, {"name": "old", "version": "1"}],
+        "plugins": [{"name": "hoi", "version": "0.0.9", "target": "t"}, {"name": "old", "dist": "grail-old", "version": "1"}],
         "config_digest": "xyz",
     }
     assert identity_differences(state, IDENTITY) == [
-        "plugin hoi: 0.0.9 in the checkpoint, 0.1.0 now",
-        "plugin old: 1 in the checkpoint, absent now",
+        "plugin 'old' (grail-old 1) is missing; install it, or see `grail plugins list` if it is installed",
+        "plugin 'hoi': version was '0.0.9', is '0.1.0'",
         "the configuration is not the one the checkpoint was trained with",
     ]
     assert identity_differences({"plugins": IDENTITY.plugins, "config_digest": "abc"}, IDENTITY) == []

@@ -171,8 +171,7 @@ def test_a_gate_without_labels_stops_before_the_engine(box_library, tmp_path):
 def test_two_processes_train_one_policy(box_library, tmp_path):
     folder = tmp_path / "run"
     arguments = ["run", "--task", "pnp_ground", "--data", box_library, "--iterations", 2, *SMALL, *NO_EVALUATION]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "grail_framework"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "grail_framework"]
     done = subprocess.run(
         [*launcher, *map(str, arguments), "--experiment-dir", str(folder)],
         cwd=tmp_path,
