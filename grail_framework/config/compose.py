@@ -35,7 +35,6 @@ PATH_FIELDS: Final = frozenset(
         "motion.object_dir",
         "motion.object_usd",
         "motion.robot_dir",
-        "robot.asset",
     }
 )
 """Fields that hold a path of this machine; `~` is expanded in them."""

@@ -14,12 +14,10 @@ _DEVICE: Final = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 @attrs.frozen(kw_only=True)
 class RobotCfg:
-    """Which robot, and from which description."""
+    """Which robot."""
 
     name: str = "g1_43dof"
     """Registry name of the robot."""
-    asset: str | None = None
-    """A URDF, MJCF or USD file to use instead of the built-in model, mapped by joint name; None: built-in."""
 
 
 @attrs.frozen(kw_only=True)

@@ -37,7 +37,8 @@ class ReferenceCommand:
         self.num_frames = motions.num_frames[self.motion_ids]
         self.start = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros(num_envs, dtype=torch.long, device=device)
-        self.from_first_frame = cfg.start_from_first_frame
+        self.from_first_frame = False
+        """Start every episode at frame 0 whatever the configuration says; for evaluation."""
         spacing = round(cfg.dt_future_ref_frames / step_dt)
         self._offsets = torch.arange(cfg.num_future_frames, device=device) * max(spacing, 1)
         self._latest_start = self._start_range(cfg, motions)[self.motion_ids]
@@ -47,7 +48,7 @@ class ReferenceCommand:
 
     @staticmethod
     def _start_range(cfg: CommandCfg, motions: MotionLibrary) -> torch.Tensor:
-        """Number of frames (M,) from which an episode's start is drawn; 1 means frame 0."""
+        """Number of frames (M,) from which an episode's start is drawn; 1 means frame 0. The contact rule goes before the others."""
         if cfg.sample_before_contact:
             if not bool(motions.has_contact_labels.any()):
                 raise DataError(
@@ -56,6 +57,8 @@ class ReferenceCommand:
                     "or set command.sample_before_contact=false."
                 )
             return (motions.first_contact - cfg.sample_before_contact_margin).clamp_min(1)
+        if cfg.start_from_first_frame:
+            return torch.ones_like(motions.num_frames)
         if cfg.sample_from_n_initial_frames is not None:
             return motions.num_frames.clamp_max(cfg.sample_from_n_initial_frames)
         # The last frame ends the episode at once, so no episode starts there.

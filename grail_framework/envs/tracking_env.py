@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from grail_framework.config.consistency import check_supported
 from grail_framework.envs.command import ReferenceCommand
 from grail_framework.envs.guard import invalid_rows, invalid_states
 from grail_framework.envs.observations import ObservationGroup
@@ -38,10 +39,11 @@ class TrackingEnv:
         """Build the environment and put every copy at a start frame.
 
         Raises:
-            ConfigError: a term's parameter is wrong, or mixing of event terms that this version does not run.
+            ConfigError: a term's parameter is wrong, or there are event or curriculum terms.
             EnvContractError: a term returned the wrong shape.
             DataError: the start frame rule needs contact labels that no clip has.
         """
+        check_supported(cfg)
         self.cfg = cfg
         self.engine = engine
         self.motions = motions
@@ -77,9 +79,6 @@ class TrackingEnv:
         self.rewards = RewardPipeline(self, registry, cfg.rewards)
         self.groups = {name: ObservationGroup(self, registry, name, group) for name, group in cfg.observations.items()}
         self.observation_dims = {name: group.width for name, group in self.groups.items()}
-        if cfg.events or cfg.curriculums:
-            names = ", ".join([*cfg.events, *cfg.curriculums])
-            raise ConfigError(f"events and curriculums are not run by this version; remove {names} (`~events.NAME`)")
 
     # --- What terms read ---
 
@@ -194,7 +193,7 @@ class TrackingEnv:
     def end_evaluation(self) -> None:
         """Return to the training's start frames and noise."""
         self.evaluating = False
-        self.command.from_first_frame = self.cfg.command.start_from_first_frame
+        self.command.from_first_frame = False
 
     # --- State ---
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _STEP: Final = re.compile(r"model_step_(\d+)\.pt")
 _NO_CHECKPOINT: Final = (".yaml", ".yml", ".json", ".jsonl", ".log", ".onnx", ".pkl", ".npz", ".csv", ".txt", ".py")
-_ROBOT_FILES: Final = (".urdf", ".xml", ".mjcf", ".usd", ".usda", ".usdc")
 
 
 def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
@@ -59,12 +58,6 @@ def _check_machine(cfg: RunCfg, registry: Registry) -> None:
             "logging.wandb: got true, and the package wandb is not installed. Install 'grail-framework[wandb]', or write "
             "logging.wandb=false"
         )
-    if cfg.robot.asset is not None:
-        asset = Path(cfg.robot.asset)
-        if not asset.is_file():
-            raise ConfigError(missing_path(asset, "robot.asset"))
-        if asset.suffix.lower() not in _ROBOT_FILES:
-            raise ConfigError(f"robot.asset: got {asset}, allowed: a file of type {', '.join(_ROBOT_FILES)}")
 
 
 def _check_run_directory(cfg: RunCfg) -> None:

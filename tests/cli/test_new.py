@@ -57,6 +57,19 @@ def test_generated_package_passes_its_own_tests_and_the_check(installed, created
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
+def test_generated_task_trains(installed, tmp_path):
+    run = [sys.executable, "-m", "grail_framework", "run", "--task", "slow_joints_tracking", "--engine", "mujoco"]
+    run += ["--num-envs", "4", "--iterations", "2", "--experiment-dir", str(tmp_path / "run")]
+    environment = {**installed, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [1, 2]
+    assert rows[0]["reward/joint_speed_l2"] <= 0.0
+    assert (tmp_path / "run" / "last.pt").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [

@@ -204,7 +204,7 @@ DATA = (
     _m("a bad expression", (*GOOD, "motion.filter_motion_keys=['(box']"), "'(box'", "no regular expression"),
     _m("all motions removed", (*GOOD, "motion.remove_motion_keys=[box,cup]"), "removes all 3 motions"),
     _m("more shards than motions", (*GOOD, "motion.shard_world_size=8"), "motion.shard_world_size", "8", "1 to 3"),
-    _m("robot file of the wrong kind", (*GOOD, "robot.asset={tmp}/box.blend"), "robot.asset", ".urdf"),
+    _m("curriculum", (*GOOD, "+curriculums.harder.func=core:x"), "curriculums", "~curriculums.harder"),
 )
 
 START = (

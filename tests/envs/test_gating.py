@@ -17,7 +17,11 @@ def gated(missing, factor=None):
 
 @pytest.fixture
 def cfg(pnp_cfg):
-    return attrs.evolve(pnp_cfg, command=attrs.evolve(pnp_cfg.command, start_from_first_frame=True), terminations={})
+    return attrs.evolve(
+        pnp_cfg,
+        command=attrs.evolve(pnp_cfg.command, start_from_first_frame=True, sample_before_contact=False),
+        terminations={},
+    )
 
 
 def rewards_over(env, steps):

@@ -12,7 +12,7 @@ def zero(env):
 
 
 def first_frame(cfg):
-    return attrs.evolve(cfg, command=attrs.evolve(cfg.command, start_from_first_frame=True))
+    return attrs.evolve(cfg, command=attrs.evolve(cfg.command, start_from_first_frame=True, sample_before_contact=False))
 
 
 def test_layout_is_that_of_the_release(env):
