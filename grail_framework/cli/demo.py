@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 TASK: Final = "core:motion_tracking"
 PRESET: Final = (
-    "algorithm.learning_rate=1e-3",
-    "algorithm.max_learning_rate=2e-3",
+    "algorithm.schedule=fixed",
+    "algorithm.learning_rate=3e-4",
     "algorithm.max_grad_norm=1.0",
-    "algorithm.init_noise_std=0.15",
+    "algorithm.init_noise_std=0.2",
     "algorithm.entropy_coef=0.0",
-    "algorithm.num_learning_epochs=4",
+    "algorithm.gamma=0.95",
+    "network.params.actor_hidden_dims=[128,64]",
+    "network.params.critic_hidden_dims=[128,64]",
     "network.params.normalize_actor=true",
     "network.params.normalize_critic=true",
 )

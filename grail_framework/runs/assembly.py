@@ -79,6 +79,10 @@ def load_parts(
         world_size=world_size,
     )
     check_gates(cfg.rewards, motions)
+    shapeless = motions.missing(motions.has_bps | ~motions.has_object)
+    if shapeless:
+        shown = ", ".join(shapeless[:5]) + (", ..." if len(shapeless) > 5 else "")
+        _log.warning("%d motions have no basis point set; their object_bps is zeros: %s", len(shapeless), shown)
     if motions.num_motions > cfg.num_envs:
         _log.warning(
             "%d motions but %d environments: environment k follows motion k, so the last %d motions are never trained; use "

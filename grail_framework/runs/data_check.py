@@ -47,8 +47,8 @@ def check_data(cfg: RunCfg, registry: Registry) -> list[str]:
         _check_object_usd(motion, root)
     if cfg.scene.table is not None:
         _check_part(motion.meta_dir, root / "meta", "motion.meta_dir", (".pkl",))
-    _check_bps(cfg, root)
-    return _check_selection(motion, stems) if stems else []
+    notes = _check_bps(cfg, root)
+    return notes + (_check_selection(motion, stems) if stems else [])
 
 
 def missing_path(path: Path, what: str) -> str:
@@ -155,7 +155,7 @@ def _check_object_usd(motion: MotionCfg, root: Path) -> None:
     _check_part(motion.object_usd, root / "object_usd", "motion.object_usd", (*_USD, ".txt"))
 
 
-def _check_bps(cfg: RunCfg, root: Path) -> None:
+def _check_bps(cfg: RunCfg, root: Path) -> list[str]:
     named = cfg.motion.bps_dir
     if named is not None:
         path = _existing(named, "--bps")
@@ -164,7 +164,7 @@ def _check_bps(cfg: RunCfg, root: Path) -> None:
                 f"--bps: {path} is a file, allowed: a folder with one *.npy per motion. Did you mean {path.parent}?"
             )
         _stems(path, (".npy",), "basis point sets (*.npy)", "--bps")
-        return
+        return []
     readers = [
         f"observations.{group}.terms.{name}"
         for group, settings in cfg.observations.items()
@@ -173,11 +173,10 @@ def _check_bps(cfg: RunCfg, root: Path) -> None:
     ]
     own = root.resolve()
     usual = [own / "bps", own.with_name(own.name.removesuffix("_ha")) / "bps"]
-    if readers and not any(path.is_dir() for path in usual):
-        places = " nor ".join(str(path) for path in dict.fromkeys(usual))
-        raise DataError(
-            f"--bps: {readers[0]} needs basis point sets, and neither {places} exists. Add --bps DIR, or remove the term: ~{readers[0]}"
-        )
+    if not readers or any(path.is_dir() for path in usual):
+        return []
+    places = " nor ".join(str(path) for path in dict.fromkeys(usual))
+    return [f"no basis point sets: neither {places} exists, so {readers[0]} is zeros. Add --bps DIR, or remove it: ~{readers[0]}"]
 
 
 def _check_selection(motion: MotionCfg, stems: list[str]) -> list[str]:

@@ -1,10 +1,11 @@
-"""Stand-ins for the tests of terms and environments: an engine without physics, and clips made by hand."""
+"""Stand-ins for the tests of terms and environments: an engine without physics, clips and a library made by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 import torch
 
@@ -13,6 +14,8 @@ from grail_framework.motion.clip import MotionClip, ObjectTrack
 from grail_framework.robots.kinematics import Kinematics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grail_framework.engine.protocol import ResetState, SceneSpec
     from grail_framework.robots.spec import RobotSpec
 
@@ -128,3 +131,26 @@ def standing_clip(robot: RobotSpec, *, key: str = "stand", frames: int = 60, wit
         object=track,
         hand_action=np.ones((frames, 2), dtype=np.float32),
     )
+
+
+def write_box_library(folder: Path, keys: Sequence[str] = ("stand__000", "stand__001")) -> Path:
+    """Write a library of `standing_clip`s with a box of 20 cm and 0.1 kg in the GRAIL layout, for tests of whole runs.
+
+    Returns:
+        The folder, to be given as `--data`.
+    """
+    # Writing needs pxr, which tests of terms can do without.
+    from grail_framework.assets.usd import write_box_usd
+    from grail_framework.motion.writer import write_clip
+    from grail_framework.robots.g1 import g1_43dof
+    from grail_framework.tasks.demo import mujoco_joint_order
+
+    robot = g1_43dof()
+    order = mujoco_joint_order(robot)
+    (folder / "object_usd").mkdir(parents=True, exist_ok=True)
+    for key in keys:
+        clip = standing_clip(robot, key=key, with_object=True)
+        names = tuple(clip.joint_names[i] for i in order)
+        write_clip(attrs.evolve(clip, joint_names=names, joint_pos=clip.joint_pos[:, order]), folder, robot)
+        write_box_usd(folder / "object_usd" / f"{key}.usd", (0.2, 0.2, 0.2), mass=0.1)
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +42,14 @@ def test_dry_run_prints_the_whole_configuration_and_nothing_else(library, tmp_pa
     assert (cfg.task, cfg.engine.name, cfg.num_envs) == ("example:lift", "mujoco", 64)
     assert cfg.rewards["grasp_right"].weight == 20.0
     assert list(tmp_path.iterdir()) == [library]
+
+
+def test_missing_basis_point_sets_are_a_warning(library):
+    shutil.rmtree(library / "bps")
+    result = grail("--task", "lift", "--data", str(library), "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "warning: no basis point sets" in result.stderr
+    assert "observations.policy.terms.object_bps is zeros. Add --bps DIR" in result.stderr
 
 
 def test_release_line_in_any_order(library):

@@ -12,7 +12,6 @@ from grail_framework.config import (
     CommandCfg,
     ContactGate,
     ContactSensorCfg,
-    EventTermCfg,
     ObjectCfg,
     ObservationGroupCfg,
     ObservationTermCfg,
@@ -78,7 +77,6 @@ def lift() -> RunCfg:
             "anchor_pos": TerminationTermCfg(func="too_far", params={"threshold": 0.25}),
             "tracking_time_out": TerminationTermCfg(func="time_out", time_out=True),
         },
-        events={"push": EventTermCfg(func="push", mode="interval", interval_range_s=(4.0, 6.0))},
         extra={"example": ExampleSection(margin=0.2)},
     )
 

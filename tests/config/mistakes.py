@@ -185,13 +185,6 @@ DATA = (
     _m("no motions in robot/", (*TASK, "--data", "{tmp}/hollow"), "holds no motions", "notes.txt"),
     _m("no objects", (*TASK, "--data", "{tmp}/robot_only"), "motion.object_dir", "{tmp}/robot_only/objects does not exist"),
     _m("no meta files", ("--task", "lift_from_table", "--data", "{tmp}/no_meta"), "motion.meta_dir", "does not exist"),
-    _m(
-        "no basis point sets",
-        (*TASK, "--data", "{tmp}/no_bps"),
-        "terms.object_bps",
-        "--bps DIR",
-        "~observations.policy.terms.object_bps",
-    ),
     _m("basis point sets that are not there", (*GOOD, "--bps", "{lib}/bsp"), "--bps", "did you mean {lib}/bps"),
     _m("one basis point file", (*GOOD, "--bps", "{lib}/bps/cup__lift__000.npy"), "--bps", "is a file", "{lib}/bps"),
     _m("a link that leads nowhere", (*TASK, "--data", "{tmp}/dangling"), "object_usd", "link", "does not exist"),
@@ -265,8 +258,18 @@ COMBINATIONS = (
         "max_learning_rate=0.0002",
     ),
     _m("noise outside its bounds", (*GOOD, "algorithm.init_noise_std=1.0"), "algorithm.init_noise_std", "max_noise_std=0.5"),
-    _m("interval without times", (*GOOD, "events.push.interval_range_s=null"), "events.push", "interval_range_s=[4.0,6.0]"),
-    _m("interval upside down", (*GOOD, "events.push.interval_range_s=[6,4]"), "[6.0, 4.0]", "Swap"),
+    _m(
+        "interval without times",
+        (*GOOD, "+events.push={func: push, mode: interval}"),
+        "events.push",
+        "interval_range_s=[4.0,6.0]",
+    ),
+    _m(
+        "interval upside down",
+        (*GOOD, "+events.push={func: push, mode: interval, interval_range_s: [6,4]}"),
+        "[6.0, 4.0]",
+        "Swap",
+    ),
     _m("shard rank too high", (*GOOD, "motion.shard_rank=2", "motion.shard_world_size=2"), "motion.shard_rank", "0 to 1"),
     _m("shard rank alone", (*GOOD, "motion.shard_rank=0"), "motion.shard_rank", "motion.shard_world_size"),
     _m("bad link expression", (*GOOD, "scene.contact_sensors.right_hand.links=['(']"), "links", "no regular expression"),
@@ -327,7 +330,7 @@ def lay_out(tmp: Path) -> dict[str, str]:
     (tmp / "box" / "bps").mkdir(parents=True)
     (tmp / "hollow" / "robot").mkdir(parents=True)
     (tmp / "hollow" / "robot" / "notes.txt").touch()
-    for name, missing in (("robot_only", "objects"), ("no_meta", "meta"), ("no_bps", "bps"), ("dangling", "object_usd")):
+    for name, missing in (("robot_only", "objects"), ("no_meta", "meta"), ("dangling", "object_usd")):
         make_library(tmp / name)
         for file in (tmp / name / missing).iterdir():
             file.unlink()

@@ -151,7 +151,8 @@ def test_digest_leaves_out_logging_and_length(registry, override):
 
 
 @pytest.mark.parametrize(
-    "override", ["seed=1", "rewards.grasp_right.weight=41", "num_envs=8", "~events.push", "extra.example.margin=0.3"]
+    "override",
+    ["seed=1", "rewards.grasp_right.weight=41", "num_envs=8", "~terminations.anchor_pos", "extra.example.margin=0.3"],
 )
 def test_digest_depends_on_the_rest(registry, override):
     plain = compose(registry, task="lift").cfg

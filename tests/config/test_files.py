@@ -40,7 +40,7 @@ def test_any_yaml_reader_understands_it():
     plain = to_plain(lift())
     loaded = yaml.safe_load(to_yaml(lift()))
     assert loaded["algorithm"]["learning_rate"] == plain["algorithm"]["learning_rate"] == 2e-5
-    assert loaded["events"]["push"]["interval_range_s"] == [4.0, 6.0]
+    assert loaded["scene"]["object"]["mass"] == 0.1
 
 
 @pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1.e5", ".5e3", "-2e+7"])

@@ -158,9 +158,9 @@ def test_the_last_one_wins():
 def test_provenance_names_the_override():
     tree = to_plain(lift())
     edits = Edits(tree=tree, root=RunCfg)
-    edits.apply(parse_overrides(["rewards.grasp_right={weight: 3}", "~events.push"]))
+    edits.apply(parse_overrides(["rewards.grasp_right={weight: 3}", "~terminations.anchor_pos"]))
     assert edits.provenance["rewards.grasp_right.weight"] == "rewards.grasp_right={weight: 3}"
-    assert edits.provenance["events.push"] == "~events.push"
+    assert edits.provenance["terminations.anchor_pos"] == "~terminations.anchor_pos"
 
 
 def quoted(text: str) -> str:

@@ -83,7 +83,6 @@ def test_row(registry, text, path, value):
     ("text", "section", "term"),
     [
         (f"{ENV}.terminations.anchor_pos=null", "terminations", "anchor_pos"),
-        (f"{ENV}.events.push=null", "events", "push"),
         (f"{ENV}.rewards.grasp_left=null", "rewards", "grasp_left"),
         ("~manager_env.terminations.anchor_pos", "terminations", "anchor_pos"),
     ],

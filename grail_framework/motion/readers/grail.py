@@ -131,8 +131,6 @@ class GrailSource:
             extra = sorted(stems - motions)
             if extra:
                 _log.warning("%d %s have no robot motion, the first: %s", len(extra), what, ", ".join(extra[:5]))
-        if self._layout.usd and self._layout.bps is None:
-            _log.warning("%s: no bps folder beside it; motions have no basis point sets", self._layout.robot)
 
 
 class _Entries:
