@@ -26,7 +26,7 @@ def hand_object_transform_6d(env: TrackingEnv, *, hand: str = "right") -> torch.
     spec = env.robot.hands[hand]
     ids = env.body_ids((spec.index_tip, spec.middle_tip, spec.thumb_tip))
     hand_pos = env.state.body_pos_w[:, ids].mean(dim=1)
-    hand_quat = env.state.body_quat_w[:, ids[0]]
+    hand_quat = env.state.body_quat_w[:, ids[:1]].squeeze(1)  # one index in a tensor of its own would be read by the host
     position = quat_apply_inverse(hand_quat, env.state.object_pos_w - hand_pos)
     return torch.cat((position, rotation_6d(quat_mul(quat_conj(hand_quat), env.state.object_quat_w))), dim=-1)
 
