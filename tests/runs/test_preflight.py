@@ -276,4 +276,4 @@ def test_a_name_that_is_not_callable(registry, library):
 
 
 def test_every_kind_of_term_is_looked_at():
-    assert {u.kind for u in term_uses(lift())} == {"observation", "reward", "termination", "event", "action", "network"}
+    assert {u.kind for u in term_uses(lift())} == {"observation", "reward", "termination", "action", "network"}
