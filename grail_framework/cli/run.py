@@ -9,6 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from grail_framework.cli.state import CliState
+    from grail_framework.config import RunCfg
+    from grail_framework.plugins.manager import GrailPluginManager
 
 _EPILOG = """\
 OVERRIDES are in Hydra's grammar: a.b=1 sets, +a.b=1 adds, ~a.b removes, terminations.x=null switches off. The release's launch
@@ -17,7 +19,7 @@ lines work as they are: +exp=manager/... in place of --task, ++manager_env.... a
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--task", metavar="NAME", help="What to train; `grail tasks list` shows all.")
+@click.option("--task", metavar="NAME", help="What to train; `grail tasks list` shows all. A resume knows its own.")
 @click.option("--data", metavar="DIR", help="Motion library, the folder with robot/. Default: the task's demo library.")
 @click.option("--bps", metavar="DIR", help="Basis point sets. Default: DIR/bps, then the sibling folder without _ha.")
 @click.option("--engine", metavar="NAME", help="auto, mujoco, isaaclab, or one of a plugin. Default: auto.")
@@ -38,7 +40,12 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
 
     manager = state.manager
     composed = compose(
-        manager.registry, task=task, options=RunOptions(**options), overrides=overrides, edits=[manager.configure_run]
+        manager.registry,
+        task=task,
+        options=RunOptions(**options),
+        overrides=overrides,
+        edits=[manager.configure_run],
+        saved=_saved_config(manager, task, options),
     )
     edited = [f"the plugin {name!r} changed the configuration" for name in manager.config_edits]
     _warn([*edited, *composed.warnings, *preflight(composed.cfg, manager.registry)])
@@ -57,6 +64,21 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
     if _is_first_process():
         click.echo()
         show_summary(summary)
+
+
+def _saved_config(manager: GrailPluginManager, task: str | None, options: dict[str, Any]) -> RunCfg | None:
+    """Read the configuration of the run that `--resume --experiment-dir DIR` continues; None where a task is named."""
+    if task is not None or not options["resume"] or not options["experiment_dir"]:
+        return None
+    from pathlib import Path
+
+    path = Path(options["experiment_dir"]).expanduser() / "config.yaml"
+    if not path.is_file():
+        return None
+    from grail_framework.config.compose import section_classes
+    from grail_framework.config.files import load_config
+
+    return load_config(path, sections=section_classes(manager.registry))
 
 
 def _is_first_process() -> bool:

@@ -90,6 +90,7 @@ def compose(
     options: RunOptions | None = None,
     overrides: Sequence[str] = (),
     edits: Iterable[Callable[[RunCfg], RunCfg]] = (),
+    saved: RunCfg | None = None,
 ) -> ComposedRun:
     """Resolve a run's configuration; nothing of the engine is imported and nothing is written.
 
@@ -99,6 +100,7 @@ def compose(
         options: values of the command line's options.
         overrides: in Hydra's grammar, our paths or the release's.
         edits: what plugins change, in order.
+        saved: configuration of a run that is continued; it takes the task's place where no task is named.
 
     Raises:
         ConfigError: an override or option that does not fit, or two that disagree.
@@ -107,10 +109,15 @@ def compose(
     """
     parsed = parse_overrides(overrides)
     table = ReleaseTable.load(registry) if parsed else ReleaseTable(())
-    entry, parsed = _choose_task(registry, table, task, parsed)
-    cfg = _task_defaults(entry)
-    for edit in edits:
-        cfg = edit(cfg)
+    if saved is not None and task is None and table.task_of(parsed)[0] is None:
+        # Where it started from and where it lies are the new command line's to say.
+        cfg = attrs.evolve(saved, checkpoint=None, resume=False, experiment_dir=None)
+    else:
+        saved = None
+        entry, parsed = _choose_task(registry, table, task, parsed)
+        cfg = _task_defaults(entry)
+        for edit in edits:
+            cfg = edit(cfg)
     sections = _sections(registry, cfg)
     tree = to_plain(cfg)
     translation = table.translate(parsed, tree)
@@ -121,7 +128,7 @@ def compose(
     cfg = _build(tree, sections, state.provenance)
     engine, notes = resolve_engine(registry, cfg.engine.name)
     cfg = attrs.evolve(cfg, engine=attrs.evolve(cfg.engine, name=engine))
-    if "num_envs" not in state.provenance and runs_on_cpu(cfg.engine):
+    if saved is None and "num_envs" not in state.provenance and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)
     warnings = tuple(note.replace("{engine}", engine) for note in (*translation.notes, *notes))
     return ComposedRun(cfg=cfg, warnings=warnings, provenance=dict(state.provenance))

@@ -176,7 +176,9 @@ def _check_bps(cfg: RunCfg, root: Path) -> list[str]:
     if not readers or any(path.is_dir() for path in usual):
         return []
     places = " nor ".join(str(path) for path in dict.fromkeys(usual))
-    return [f"no basis point sets: neither {places} exists, so {readers[0]} is zeros. Add --bps DIR, or remove it: ~{readers[0]}"]
+    return [
+        f"no basis point sets: neither {places} exists, so {readers[0]} is zeros. Add --bps DIR, or remove it: ~{readers[0]}"
+    ]
 
 
 def _check_selection(motion: MotionCfg, stems: list[str]) -> list[str]:

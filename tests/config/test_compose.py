@@ -173,3 +173,17 @@ def test_configuration_without_overrides_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_saved_configuration_takes_the_tasks_place(registry):
+    first = compose(registry, task="lift", overrides=["rewards.grasp_right.weight=41", "num_envs=12", "checkpoint=old.pt"]).cfg
+    options = RunOptions(resume=True, experiment_dir="runs/a", iterations=7)
+    again = compose(registry, options=options, saved=first).cfg
+    assert (again.rewards["grasp_right"].weight, again.num_envs) == (41.0, 12)
+    assert (again.checkpoint, again.resume, again.experiment_dir, again.iterations) == (None, True, "runs/a", 7)
+    assert config_digest(again) == config_digest(first)
+
+
+def test_a_named_task_goes_before_a_saved_configuration(registry):
+    saved = compose(registry, task="lift", overrides=["num_envs=12"]).cfg
+    assert compose(registry, task="lift", saved=saved).cfg.num_envs == 64
