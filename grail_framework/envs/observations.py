@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from grail_framework.envs.terms import BoundTerm, bind, check_shape
+from grail_framework.envs.terms import OncePerPhase, bind, check_shape
 from grail_framework.errors import EnvContractError
 
 if TYPE_CHECKING:
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from grail_framework.registry import Registry
 
 
-class _Term:
-    """One bound term with its noise and its history buffer (N, H, d), oldest first."""
+type SharedTerms = dict[str, OncePerPhase]
+"""Terms that groups share, by function and parameters: actor and critic mostly observe the same."""
 
-    def __init__(self, bound: BoundTerm, noise: UniformNoise | None, history: int) -> None:
-        self.bound = bound
+
+class _Term:
+    """One term with its noise and its history buffer (N, H, d), oldest first."""
+
+    def __init__(self, compute: OncePerPhase, noise: UniformNoise | None, history: int) -> None:
+        self.compute = compute
         self.noise = noise
         self.history = history
         self.buffer: torch.Tensor | None = None
@@ -29,8 +33,8 @@ class _Term:
 class ObservationGroup:
     """Computes one observation vector."""
 
-    def __init__(self, env: TrackingEnv, registry: Registry, name: str, cfg: ObservationGroupCfg) -> None:
-        """Bind the terms and check their shapes.
+    def __init__(self, env: TrackingEnv, registry: Registry, name: str, cfg: ObservationGroupCfg, shared: SharedTerms) -> None:
+        """Bind the terms that are not in `shared` yet, and check their shapes.
 
         Raises:
             EnvContractError: a term of the wrong shape, or a group of another width than the config asserts.
@@ -40,9 +44,11 @@ class ObservationGroup:
         self._corrupt = cfg.enable_corruption
         self._terms: dict[str, _Term] = {}
         for key, term in cfg.terms.items():
-            bound = bind(env, registry, "observation", key, term.func, term.params)
-            self._terms[key] = _Term(bound, term.noise, term.history_length)
-            value = bound.compute()
+            same = f"{registry.find('observation', term.func).qualified} {sorted(term.params.items())!r}"
+            if same not in shared:
+                shared[same] = OncePerPhase(env, bind(env, registry, "observation", key, term.func, term.params))
+            self._terms[key] = _Term(shared[same], term.noise, term.history_length)
+            value = shared[same]()
             check_shape(value, "observation", f"{name}.{key}", term.func, env.num_envs, vector=True)
             self._terms[key].width = value.shape[1] * term.history_length
             if term.history_length > 1:
@@ -62,7 +68,7 @@ class ObservationGroup:
         return torch.cat([self._value(term, fresh) for term in self._terms.values()], dim=-1)
 
     def _value(self, term: _Term, fresh: torch.Tensor) -> torch.Tensor:
-        value = term.bound.compute()
+        value = term.compute()
         if self._corrupt and term.noise is not None and not self._env.evaluating:
             span = term.noise.high - term.noise.low
             draw = torch.rand(value.shape, generator=self._env.generator, device=value.device)

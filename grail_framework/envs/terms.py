@@ -43,6 +43,23 @@ class BoundTerm:
             self.instance.load_state_dict(state)
 
 
+class OncePerPhase:
+    """Computes a term at most once between two changes of state or reference, however many groups ask for it."""
+
+    def __init__(self, env: TrackingEnv, term: BoundTerm) -> None:
+        self._env = env
+        self._term = term
+        self._phase: object = None
+        self._value: torch.Tensor
+
+    def __call__(self) -> torch.Tensor:
+        """Return the term's value; not to be written to."""
+        if self._phase is not self._env.view:  # a view is made anew for every phase
+            self._phase = self._env.view
+            self._value = self._term.compute()
+        return self._value
+
+
 def bind(env: TrackingEnv, registry: Registry, kind: str, name: str, func: str, params: dict[str, Any]) -> BoundTerm:
     """Resolve a term and fix its arguments.
 

@@ -9,7 +9,7 @@ import torch
 from grail_framework.config.consistency import check_supported
 from grail_framework.envs.command import ReferenceCommand
 from grail_framework.envs.guard import invalid_rows, invalid_states
-from grail_framework.envs.observations import ObservationGroup
+from grail_framework.envs.observations import ObservationGroup, SharedTerms
 from grail_framework.envs.resets import ReferenceReset
 from grail_framework.envs.rewards import RewardPipeline
 from grail_framework.envs.terminations import TerminationPipeline
@@ -77,7 +77,8 @@ class TrackingEnv:
         self.num_actions = self.action_term.num_actions
         self.terminations = TerminationPipeline(self, registry, cfg.terminations)
         self.rewards = RewardPipeline(self, registry, cfg.rewards)
-        self.groups = {name: ObservationGroup(self, registry, name, group) for name, group in cfg.observations.items()}
+        shared: SharedTerms = {}
+        self.groups = {name: ObservationGroup(self, registry, name, group, shared) for name, group in cfg.observations.items()}
         self.observation_dims = {name: group.width for name, group in self.groups.items()}
 
     # --- What terms read ---
