@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from grail_framework.errors import CheckpointError, EnvContractError
+from grail_framework.plugins.results import CheckpointFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,74 +20,54 @@ FORMAT_MARK: Final = "grail_framework_checkpoint"
 _PLAIN = (bool, int, float, str, bytes, type(None))
 
 
-class CheckpointFormat(Protocol):
-    """One way to store a checkpoint; `grail_checkpoint_formats` returns these."""
+def detect_native(path: Path) -> bool:
+    """Look for the format's mark in the file's pickle, without unpickling it.
 
-    @property
-    def name(self) -> str:
-        """What the format is called in messages."""
-        ...
-
-    def detect(self, path: Path, /) -> bool:
-        """Tell, cheaply and without running anything in it, whether the file is of this format."""
-        ...
-
-    def read(self, path: Path, /) -> dict[str, Any]:
-        """Return the checkpoint; at least `model`, a mapping of parameter names to CPU tensors."""
-        ...
-
-
-class NativeFormat:
-    """A torch zip file of tensors and plain values, read with `weights_only=True`.
-
-    Keys: format, format_version, iteration, model, optimizer, learning_rate, num_envs, env, rollout, rng (lists, one item per
-    rank), plugins, config_digest, observation_layout.
+    Raises:
+        CheckpointError: the file is a zip file whose checksums do not fit.
     """
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return len(pickles) == 1 and FORMAT_MARK.encode() in archive.read(pickles[0])
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, error) from error
 
-    name = "grail_framework"
 
-    def detect(self, path: Path) -> bool:
-        """Look for the format's mark in the file's pickle, without unpickling it.
+def read_native(path: Path) -> dict[str, Any]:
+    """Load the file.
 
-        Raises:
-            CheckpointError: the file is a zip file whose checksums do not fit.
-        """
-        if not zipfile.is_zipfile(path):
-            return False
-        try:
-            with zipfile.ZipFile(path) as archive:
-                pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                return len(pickles) == 1 and FORMAT_MARK.encode() in archive.read(pickles[0])
-        except zipfile.BadZipFile as error:
-            raise _damaged(path, error) from error
-
-    def read(self, path: Path) -> dict[str, Any]:
-        """Load the file.
-
-        Raises:
-            CheckpointError: it is damaged, or of a newer version than this framework.
-        """
-        try:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()  # torch does not compare the checksums of tensors
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises what its zip reader, its unpickler or the disk came upon
-            raise _damaged(path, error) from error
-        version = state.get("format_version")
-        if version != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{path} has checkpoint format {version}, this framework reads {FORMAT_VERSION}: use the framework it was written with"
-            )
-        return state
+    Raises:
+        CheckpointError: it is damaged, or of a newer version than this framework.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not compare the checksums of tensors
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its zip reader, its unpickler or the disk came upon
+        raise _damaged(path, error) from error
+    version = state.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {version}, this framework reads {FORMAT_VERSION}: use the framework it was written with"
+        )
+    return state
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path} is damaged ({type(error).__name__}: {error}); use an older checkpoint")
 
 
-NATIVE_FORMAT: Final[CheckpointFormat] = NativeFormat()
+NATIVE_FORMAT: Final = CheckpointFormat(name="grail_framework", detect=detect_native, read=read_native)
+"""A torch zip file of tensors and plain values, read with `weights_only=True`.
+
+Keys: format, format_version, iteration, model, optimizer, learning_rate, num_envs, env, rollout, rng (lists, one item per
+rank), plugins, config_digest, observation_layout.
+"""
 
 
 def serialize(state: Mapping[str, Any]) -> memoryview:

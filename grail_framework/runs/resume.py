@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from grail_framework.learning.runner import OnPolicyRunner
-    from grail_framework.runs.formats import CheckpointFormat
+    from grail_framework.plugins.results import CheckpointFormat
 
 _log = logging.getLogger(__name__)
 
