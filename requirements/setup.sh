@@ -15,6 +15,7 @@ is_312() { "$1" -c 'import ensurepip, ssl, sys, venv; sys.exit(sys.version_info[
 
 find_python() {
   local candidate root
+  if [ -n "${PYTHON:-}" ] && ! is_312 "$PYTHON"; then say "PYTHON=$PYTHON is no usable Python 3.12; looking for another"; fi
   for candidate in ${PYTHON:-} python3.12; do
     # A pyenv shim exists for versions that are not selected, and fails when run: only one that runs counts.
     candidate=$(command -v "$candidate" || true)
