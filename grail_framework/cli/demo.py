@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 TASK: Final = "core:motion_tracking"
 PRESET: Final = (
     "algorithm.schedule=fixed",
-    "algorithm.learning_rate=3e-4",
+    "algorithm.learning_rate=1e-3",
     "algorithm.max_grad_norm=1.0",
-    "algorithm.init_noise_std=0.2",
+    "algorithm.init_noise_std=0.3",
     "algorithm.entropy_coef=0.0",
     "algorithm.gamma=0.95",
+    "~observations.policy.terms.command_multi_future",
+    "~observations.critic.terms.command_multi_future",
     "network.params.actor_hidden_dims=[128,64]",
     "network.params.critic_hidden_dims=[128,64]",
     "network.params.normalize_actor=true",

@@ -175,10 +175,8 @@ def _check_bps(cfg: RunCfg, root: Path) -> list[str]:
     usual = [own / "bps", own.with_name(own.name.removesuffix("_ha")) / "bps"]
     if not readers or any(path.is_dir() for path in usual):
         return []
-    places = " nor ".join(str(path) for path in dict.fromkeys(usual))
-    return [
-        f"no basis point sets: neither {places} exists, so {readers[0]} is zeros. Add --bps DIR, or remove it: ~{readers[0]}"
-    ]
+    places = " or ".join(str(path) for path in dict.fromkeys(usual))
+    return [f"no basis point sets in {places}, so {readers[0]} is zeros. Add --bps DIR, or remove it: ~{readers[0]}"]
 
 
 def _check_selection(motion: MotionCfg, stems: list[str]) -> list[str]:

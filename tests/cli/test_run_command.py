@@ -48,7 +48,7 @@ def test_missing_basis_point_sets_are_a_warning(library):
     shutil.rmtree(library / "bps")
     result = grail("--task", "lift", "--data", str(library), "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "warning: no basis point sets" in result.stderr
+    assert "warning: no basis point sets in " in result.stderr
     assert "observations.policy.terms.object_bps is zeros. Add --bps DIR" in result.stderr
 
 
