@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,13 +20,16 @@ from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import build_env, load_parts
 from grail_framework.testing.fakes import write_box_library
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SIZES = (8, 64, 256)
 
 
-def seconds(call: object, *arguments: object) -> float:
+def seconds(call: Callable[..., object], *arguments: object) -> float:
     """Time one call. [s]"""
     began = time.perf_counter()
-    call(*arguments)  # type: ignore[operator]
+    call(*arguments)
     return time.perf_counter() - began
 
 
@@ -39,7 +43,7 @@ def measure(data: str, num_envs: int, steps: int) -> None:
     action = torch.randn(num_envs, env.num_actions, generator=torch.Generator().manual_seed(0)) * 0.05
     engine_times: list[float] = []
     engine_step = env.engine.step
-    env.engine.step = lambda targets: engine_times.append(seconds(engine_step, targets))  # type: ignore[method-assign]
+    env.engine.step = lambda targets: engine_times.append(seconds(engine_step, targets))
     env_times = [seconds(env.step, action) for _ in range(steps)]
     warm = steps // 5
     env_time, engine_time = (statistics.median(times[warm:]) for times in (env_times, engine_times))
