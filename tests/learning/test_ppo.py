@@ -140,14 +140,14 @@ class Poisoned(torch.autograd.Function):
         return grad * float("nan")
 
 
-def test_nan_gradient_leaves_weights_moments_and_step_count_alone():
+def test_nan_gradient_leaves_weights_moments_and_step_count_alone(monkeypatch):
     ppo = make_ppo()
     ppo.update(make_rollout(ppo.network), torch.zeros(6))
     before, optimizer = parameters(ppo), ppo.state_dict()["optimizer"]
     steps = [entry["step"].clone() for entry in optimizer["state"].values()]
     moments = [entry["exp_avg"].clone() for entry in optimizer["state"].values()]
     healthy = ppo.network.value
-    ppo.network.value = lambda observations: Poisoned.apply(healthy(observations))  # type: ignore[method-assign]
+    monkeypatch.setattr(ppo.network, "value", lambda observations: Poisoned.apply(healthy(observations)))
     metrics = ppo.update(make_rollout(ppo.network), torch.zeros(6))
     assert metrics["policy/skipped_updates"].item() == 4.0
     assert all(torch.equal(before[name], value) for name, value in parameters(ppo).items())
@@ -155,7 +155,7 @@ def test_nan_gradient_leaves_weights_moments_and_step_count_alone():
     assert all(torch.equal(a, entry["step"]) for a, entry in zip(steps, state, strict=True))
     assert all(torch.equal(a, entry["exp_avg"]) for a, entry in zip(moments, state, strict=True))
 
-    ppo.network.value = healthy  # type: ignore[method-assign]
+    monkeypatch.undo()
     assert ppo.update(make_rollout(ppo.network), torch.zeros(6))["policy/skipped_updates"].item() == 0.0
     assert not torch.equal(before["std"], ppo.network.std)
 
@@ -179,9 +179,9 @@ def test_state_round_trip_continues_bitwise():
     assert all(torch.equal(a, b) for a, b in zip(parameters(first).values(), parameters(second).values(), strict=True))
 
 
-def test_aux_losses_are_weighted_and_reported():
+def test_aux_losses_are_weighted_and_reported(monkeypatch):
     cfg = attrs.evolve(CFG, num_learning_epochs=1, num_mini_batches=1, schedule="fixed", value_loss_coef=0.0, entropy_coef=0.0)
     ppo = make_ppo(cfg)
-    ppo.network.aux_losses = lambda observations, mean: {"latent_l2": 0.1 * mean.square().mean()}  # type: ignore[method-assign]
+    monkeypatch.setattr(ppo.network, "aux_losses", lambda _, mean: {"latent_l2": 0.1 * mean.square().mean()})
     metrics = ppo.update(make_rollout(ppo.network, cfg), torch.zeros(6))
     assert metrics["loss/latent_l2"].item() > 0.0
