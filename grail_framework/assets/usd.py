@@ -1,4 +1,4 @@
-"""Objects from USD files, and simple USD files of objects."""
+"""Objects from USD files."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def read_object(path: str | Path) -> ObjectAsset:
     path = Path(path)
     if not path.is_file():
         raise AssetError(f"{path}: no such file; an object is one USD file (.usd, .usda, .usdc, .usdz) per motion stem")
-    with _quiet() as diagnostics:
+    with quiet() as diagnostics:
         try:
             stage = Usd.Stage.Open(str(path))
         except Tf.ErrorException as error:
-            raise AssetError(f"{path}: not a readable USD file ({_first_reason(error)}); export it again") from error
+            raise AssetError(f"{path}: not a readable USD file ({first_reason(error)}); export it again") from error
         problems = [item.commentary for item in diagnostics.TakeUncoalescedDiagnostics()]
         if problems:
             raise AssetError(f"{path}: {problems[0]}; put the missing layer beside the file or flatten the stage")
@@ -86,43 +86,8 @@ def read_object(path: str | Path) -> ObjectAsset:
     return asset
 
 
-def write_box_usd(path: str | Path, size: tuple[float, float, float], mass: float | None = None) -> Path:
-    """Write a rigid box with edges of `size` [m], its centre at the origin, and optionally a mass [kg]; return the path.
-
-    Raises:
-        AssetError: the file cannot be written.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _quiet():
-        try:
-            stage = Usd.Stage.CreateNew(str(path))
-        except Tf.ErrorException as error:
-            raise AssetError(
-                f"{path}: cannot be written as USD ({_first_reason(error)}); the name must end in .usd, .usda or .usdc"
-            ) from error
-        UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
-        UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-        root = UsdGeom.Xform.Define(stage, "/Object").GetPrim()
-        stage.SetDefaultPrim(root)
-        UsdPhysics.RigidBodyAPI.Apply(root)
-        if mass is not None:
-            UsdPhysics.MassAPI.Apply(root).CreateMassAttr(mass)
-        # A mesh with its eight corners rather than a Cube prim: training reads object shapes from mesh points.
-        mesh = UsdGeom.Mesh.Define(stage, "/Object/mesh")
-        corners = 0.5 * np.array(size) * [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
-        mesh.CreatePointsAttr([Gf.Vec3f(*map(float, corner)) for corner in corners])
-        mesh.CreateFaceVertexCountsAttr([4] * 6)
-        mesh.CreateFaceVertexIndicesAttr([0, 1, 3, 2, 4, 6, 7, 5, 0, 4, 5, 1, 2, 3, 7, 6, 0, 2, 6, 4, 1, 5, 7, 3])
-        mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
-        UsdPhysics.CollisionAPI.Apply(mesh.GetPrim())
-        UsdPhysics.MeshCollisionAPI.Apply(mesh.GetPrim()).CreateApproximationAttr(UsdPhysics.Tokens.convexHull)
-        stage.GetRootLayer().Save()
-    return path
-
-
 @contextmanager
-def _quiet() -> Iterator[Any]:
+def quiet() -> Iterator[Any]:
     """Collect USD's diagnostics, which otherwise go straight to stderr."""
     delegate = UsdUtils.CoalescingDiagnosticDelegate()
     try:
@@ -131,7 +96,7 @@ def _quiet() -> Iterator[Any]:
         delegate.TakeUncoalescedDiagnostics()
 
 
-def _first_reason(error: Exception) -> str:
+def first_reason(error: Exception) -> str:
     """Pick the readable part of a USD error: the text in quotes at the end of its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0].rpartition(" : ")[2].strip("'") if lines else type(error).__name__

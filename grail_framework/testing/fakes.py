@@ -140,7 +140,7 @@ def write_box_library(folder: Path, keys: Sequence[str] = ("stand__000", "stand_
         The folder, to be given as `--data`.
     """
     # Writing needs pxr, which tests of terms can do without.
-    from grail_framework.assets.usd import write_box_usd
+    from grail_framework.assets.usd_writer import write_box_usd
     from grail_framework.motion.writer import write_clip
     from grail_framework.robots.g1 import g1_43dof
     from grail_framework.tasks.demo import mujoco_joint_order

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pxr import Gf, Usd, UsdGeom, UsdPhysics
 
-from grail_framework.assets.usd import read_object, write_box_usd
+from grail_framework.assets.usd import read_object
+from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.errors import AssetError
 
 TETRAHEDRON = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]

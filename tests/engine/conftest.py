@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from grail_framework.assets.usd import write_box_usd
+from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.engine.mujoco.engine import build
 from grail_framework.engine.protocol import ObjectSpec
 

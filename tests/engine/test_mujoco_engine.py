@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from grail_framework.assets.usd import write_box_usd
+from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.engine.protocol import ObjectSpec
 
 from .scenes import (
