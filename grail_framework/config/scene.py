@@ -18,6 +18,8 @@ class RobotCfg:
 
     name: str = "g1_43dof"
     """Registry name of the robot."""
+    asset: str | None = None
+    """Your own URDF, MJCF or USD file of it: kinematics, inertias, limits and collision shapes; None: the registered robot's own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +34,8 @@ class ObjectCfg:
     """Density override; ignored when mass is given. [kg/m^3]"""
     friction: float = attrs.field(default=1.0, validator=non_negative())
     """Sliding friction of the object's surface. [-]"""
+    max_pieces: int | None = attrs.field(default=None, validator=at_least(1))
+    """Most convex pieces it may be split into; None: 16 where it is dynamic, 128 where it is not, as terrain. [-]"""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +108,16 @@ class MotionCfg:
     """Basis point sets; None: `<data>/bps`, then the sibling folder without `_ha`."""
     target_fps: float = attrs.field(default=50.0, validator=positive())
     """Rate all clips are resampled to. [1/s]"""
+    source_fps: float | None = attrs.field(default=None, validator=positive())
+    """Frame rate of files that do not state theirs; None: 30. [1/s]"""
+    quat_order: str = attrs.field(default="auto", validator=one_of("auto", "wxyz", "xyzw"))
+    """Order of root quaternions in the files; auto: the one in which the pelvis stands upright."""
+    map_23dof: bool = False
+    """Use motions of the 23-joint G1, their missing joints at 0; false: refuse them."""
+    use_packed: bool = True
+    """Load the library's packed store, or the one in the user's cache, where it is as new as the files."""
+    derive: str = attrs.field(default="auto", validator=one_of("auto", "ahead", "on_demand"))
+    """When body poses and velocities are computed: once, ahead of time, or when a frame is asked for; auto: by their size."""
     on_bad_clip: str = attrs.field(default="stop", validator=one_of("stop", "skip"))
     """Whether a clip that cannot be used stops the run or is left out; it is reported either way."""
     filter_motion_keys: tuple[str, ...] | None = None

@@ -9,6 +9,8 @@ import mujoco as _mujoco
 from grail_framework.errors import AssetError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from grail_framework.robots.spec import BodySpec, ColliderSpec, JointSpec, RobotSpec
 
 mujoco: Any = _mujoco  # its extension modules carry no types
@@ -21,6 +23,7 @@ _SHAPES: Final = {
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "mesh": mujoco.mjtGeom.mjGEOM_MESH,
 }
 
 
@@ -39,7 +42,7 @@ def build_robot(robot: RobotSpec) -> Any:
     made: dict[str, Any] = {}
     for body in robot.bodies:
         parent = spec.worldbody if body.parent is None else made[body.parent]
-        made[body.name] = _add_body(parent, body, robot)
+        made[body.name] = _add_body(spec, parent, body, robot)
     for joint in robot.joints:
         _add_actuator(spec, joint)
     for first, second in robot.excluded_pairs:
@@ -47,7 +50,23 @@ def build_robot(robot: RobotSpec) -> Any:
     return spec
 
 
-def _add_body(parent: Any, body: BodySpec, robot: RobotSpec) -> Any:
+def write_mjcf(robot: RobotSpec, path: Path) -> Path:
+    """Write a robot as an MJCF file, whole in itself: what other engines import, and what a viewer opens.
+
+    Returns:
+        The path.
+
+    Raises:
+        AssetError: a collider of an unknown shape.
+    """
+    spec = build_robot(robot)
+    spec.compile()  # the writer needs what compilation settles
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(spec.to_xml(), encoding="utf-8")
+    return path
+
+
+def _add_body(spec: Any, parent: Any, body: BodySpec, robot: RobotSpec) -> Any:
     made = parent.add_body(name=body.name, pos=body.pos, quat=body.quat)
     if body.parent is None:
         made.add_freejoint(name=ROOT_JOINT)
@@ -64,17 +83,24 @@ def _add_body(parent: Any, body: BodySpec, robot: RobotSpec) -> Any:
             armature=body.joint.armature,
         )
     for index, collider in enumerate(body.colliders):
-        _add_collider(made, f"{body.name}-{index}", collider, robot)
+        _add_collider(spec, made, f"{body.name}-{index}", collider, robot)
     return made
 
 
-def _add_collider(body: Any, name: str, collider: ColliderSpec, robot: RobotSpec) -> None:
+def _add_collider(spec: Any, body: Any, name: str, collider: ColliderSpec, robot: RobotSpec) -> None:
     if collider.shape not in _SHAPES:
         raise AssetError(f"robot {robot.name!r}: collider {name!r} is a {collider.shape!r}; allowed: {', '.join(_SHAPES)}")
+    if collider.shape == "mesh":
+        spec.add_mesh(
+            name=name,
+            uservert=[coordinate for vertex in collider.vertices for coordinate in vertex],
+            inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX,
+        )
     body.add_geom(
         name=name,
         type=_SHAPES[collider.shape],
-        size=(*collider.size, 0.0, 0.0)[:3],
+        meshname=name if collider.shape == "mesh" else "",
+        size=(*collider.size, 0.0, 0.0, 0.0)[:3],
         pos=collider.pos,
         quat=collider.quat,
         # A pair collides where the type of one meets the affinity of the other: without a type of its own the robot still

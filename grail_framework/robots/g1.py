@@ -1,4 +1,4 @@
-"""The Unitree G1 with Dex3-1 hands (43 actuated joints) as the GRAIL release simulates it.
+"""The Unitree G1 as the GRAIL release simulates it: with Dex3-1 hands (43 actuated joints) and with rubber ones (29).
 
 Kinematics and inertias are Unitree's (`g1_table`), collision shapes primitives fitted to its meshes (`g1_colliders`). Actuators,
 default pose and hand primitives are those of the release's "Model 12": K = armature w^2 and D = 2 zeta armature w with
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from grail_framework.robots.g1_colliders import EXCLUDED_PAIRS, colliders
-from grail_framework.robots.g1_table import FRAMES, INERTIAS, JOINTS, MASSES
+from grail_framework.robots.g1_colliders import EXCLUDED_PAIRS, colliders, rubber_hand_colliders
+from grail_framework.robots.g1_table import FRAMES, INERTIAS, JOINTS, MASSES, RUBBER_HAND_WRISTS
 from grail_framework.robots.spec import BodySpec, HandSpec, JointSpec, RobotSpec
 
 if TYPE_CHECKING:
-    from grail_framework.robots.spec import Quat, Vec3
+    from grail_framework.robots.spec import ColliderSpec, Quat, Vec3
 
 _NATURAL_FREQUENCY: Final = 2.0 * math.pi * 10.0  # [rad/s]
 _DAMPING_RATIO: Final = 2.0
@@ -78,41 +78,66 @@ _LEFT_CLOSED: Final = (-1.42857143, -2.14285714, -1.42857143, -2.14285714, 0.0, 
 
 @functools.cache
 def g1_43dof() -> RobotSpec:
-    """Describe the G1 with hands: 29 body joints in breadth-first order, then the 14 of the hands, breadth first."""
-    shapes = colliders()
-    joint_of = {link: name for name, (link, *_) in JOINTS.items()}
-    bodies = tuple(
-        BodySpec(
-            name=link,
-            parent=parent,
-            pos=pos,
-            quat=_quat_from_rpy(rpy),
-            mass=MASSES[link][0],
-            com=MASSES[link][1],
-            inertia=INERTIAS[link],
-            joint=_joint(joint_of[link]) if link in joint_of else None,
-            colliders=shapes.get(link, ()),
-        )
-        for link, (parent, pos, rpy) in FRAMES.items()
-    )
+    """Describe the G1 with Dex3-1 hands: 43 joints, 46 links.
+
+    Joints: the 29 of the body breadth first, left before right, as Isaac Lab orders them; then the 14 of the hands. The order of the
+    latter is no part of any published file: they are assumed breadth first too, which is index_0, middle_0, thumb_0 of the left
+    hand and of the right one, then index_1, middle_1, thumb_1 of each, then both thumb_2. Nothing depends on it but the place of
+    finger joints in observations and actions; hand primitives name their joints.
+    """
+    return _describe("g1_43dof", hands=True)
+
+
+@functools.cache
+def g1_29dof() -> RobotSpec:
+    """Describe the G1 with rubber hands: the 29 joints of the body in the same order, 30 links.
+
+    The wrist's last link carries mass and shape of the rubber hand, as in Unitree's `g1_29dof_rev_1_0`.
+    """
+    return _describe("g1_29dof", hands=False)
+
+
+def _describe(name: str, *, hands: bool) -> RobotSpec:
+    joint_of = {link: joint for joint, (link, *_) in JOINTS.items() if hands or "_hand_" not in joint}
+    shapes = colliders() if hands else colliders() | rubber_hand_colliders()
+    links = [link for link in FRAMES if hands or "_hand_" not in link]
+    tracked = ("hip_roll", "knee", "ankle_roll"), ("shoulder_roll", "elbow", "wrist_yaw")
     return RobotSpec(
-        name="g1_43dof",
-        bodies=bodies,
-        joint_names=tuple(JOINTS),
+        name=name,
+        bodies=tuple(_body(link, joint_of.get(link), shapes.get(link, ()), hands=hands) for link in links),
+        joint_names=tuple(joint_of.values()),
         num_motion_joints=29,
         anchor_body="pelvis",
         tracked_bodies=(
             "pelvis",
-            *(f"{side}_{link}_link" for side in ("left", "right") for link in ("hip_roll", "knee", "ankle_roll")),
+            *(f"{side}_{link}_link" for side in ("left", "right") for link in tracked[0]),
             "torso_link",
-            *(f"{side}_{link}_link" for side in ("left", "right") for link in ("shoulder_roll", "elbow", "wrist_yaw")),
+            *(f"{side}_{link}_link" for side in ("left", "right") for link in tracked[1]),
         ),
         end_effectors=("left_ankle_roll_link", "right_ankle_roll_link", "left_wrist_yaw_link", "right_wrist_yaw_link"),
-        hands={"left": _hand("left", 1.0), "right": _hand("right", -1.0)},
+        hands={"left": _hand("left", 1.0), "right": _hand("right", -1.0)} if hands else {},
         spawn_height=0.76,
         soft_limit_factor=0.9,
-        excluded_pairs=EXCLUDED_PAIRS,
+        excluded_pairs=tuple(pair for pair in EXCLUDED_PAIRS if set(pair) <= set(links)),
         source="unitree_ros g1_description, BSD-3-Clause; actuators of the GRAIL release's Model 12",
+    )
+
+
+def _body(link: str, joint: str | None, shapes: tuple[ColliderSpec, ...], *, hands: bool) -> BodySpec:
+    parent, pos, rpy = FRAMES[link]
+    mass, com, inertia = (*MASSES[link], INERTIAS[link])
+    if not hands and link in RUBBER_HAND_WRISTS:
+        mass, com, inertia = RUBBER_HAND_WRISTS[link]
+    return BodySpec(
+        name=link,
+        parent=parent,
+        pos=pos,
+        quat=_quat_from_rpy(rpy),
+        mass=mass,
+        com=com,
+        inertia=inertia,
+        joint=_joint(joint) if joint is not None else None,
+        colliders=shapes,
     )
 
 

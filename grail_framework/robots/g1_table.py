@@ -208,3 +208,19 @@ INERTIAS: dict[str, tuple[float, float, float, float, float, float]] = {
     "right_hand_thumb_2_link": (4.61267817e-06, 1.53561368e-06, 3.86625776e-06, 3.42213e-08, -8.23881e-09, 2.549885e-08),
 }
 """Link: inertia about the centre of mass in link axes: xx, yy, zz, xy, xz, yz [kg m^2]."""
+
+RUBBER_HAND_WRISTS: dict[str, tuple[float, Vec3, tuple[float, float, float, float, float, float]]] = {
+    "left_wrist_yaw_link": (
+        0.254576,
+        (0.0708244, 0.000191745, 0.00161742),
+        (0.000150444826, 0.00064311365, 0.000560113524, 3.76028907e-05, -2.95446719e-06, 3.77545185e-06),
+    ),
+    "right_wrist_yaw_link": (
+        0.254576,
+        (0.0708244, -0.000191745, 0.00161742),
+        (0.000150444826, 0.00064311365, 0.000560113524, -3.76028907e-05, -2.95446719e-06, -3.77545185e-06),
+    ),
+}
+"""Wrist link that carries a rubber hand in place of the Dex3-1: mass, centre of mass, inertia as above.
+
+Source: unitree_ros g1_description, `g1_29dof_rev_1_0.xml`, BSD-3-Clause. Every other link of that robot is the same."""

@@ -6,6 +6,8 @@ no branch on values, so that nothing waits for the device.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 _SMALL = 1e-7
@@ -14,17 +16,11 @@ _SMALL = 1e-7
 
 def quat_mul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Multiply quaternions (..., 4): the rotation b followed by the rotation a."""
-    aw, ax, ay, az = a.unbind(-1)
-    bw, bx, by, bz = b.unbind(-1)
-    return torch.stack(
-        (
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ),
-        dim=-1,
-    )
+    aw, av = a[..., :1], a[..., 1:]
+    bw, bv = b[..., :1], b[..., 1:]
+    w = aw * bw - (av * bv).sum(-1, keepdim=True)
+    cross = torch.linalg.cross(*torch.broadcast_tensors(av, bv))  # it demands equal ranks
+    return torch.cat((w, torch.addcmul(torch.addcmul(cross, aw, bv), bw, av)), dim=-1)
 
 
 def quat_conj(q: torch.Tensor) -> torch.Tensor:
@@ -41,8 +37,9 @@ def quat_apply(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Rotate vectors v (..., 3) by unit quaternions q (..., 4)."""
     w, xyz = q[..., :1], q[..., 1:]
     xyz, v = torch.broadcast_tensors(xyz, v)  # torch.linalg.cross demands equal ranks
-    t = 2.0 * torch.linalg.cross(xyz, v)
-    return v + w * t + torch.linalg.cross(xyz, t)
+    half = torch.linalg.cross(xyz, v)
+    t = half + half
+    return torch.addcmul(v, w, t) + torch.linalg.cross(xyz, t)
 
 
 def quat_apply_inverse(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -89,8 +86,9 @@ def yaw_quat(q: torch.Tensor) -> torch.Tensor:
 
 def quat_angle(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Geodesic angle between unit quaternions (..., 4), in [0, pi] [rad], shape (...)."""
-    relative = quat_mul(quat_conj(a), b)
-    return 2.0 * torch.atan2(torch.linalg.vector_norm(relative[..., 1:], dim=-1), relative[..., 0].abs())
+    # The chords to b and to -b, which is the same rotation: exact for small angles, where the dot product loses half the digits.
+    one, other = torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(a + b, dim=-1)
+    return 4.0 * torch.atan2(torch.minimum(one, other), torch.maximum(one, other))
 
 
 def quat_to_matrix(q: torch.Tensor) -> torch.Tensor:
@@ -114,17 +112,25 @@ def quat_to_matrix(q: torch.Tensor) -> torch.Tensor:
 
 def rotation_6d(q: torch.Tensor) -> torch.Tensor:
     """First two columns of the rotation matrix of unit quaternions (..., 4), row-major: m00, m01, m10, m11, m20, m21; (..., 6)."""
-    w, x, y, z = q.unbind(-1)
-    return torch.stack(
-        (
-            1.0 - 2.0 * (y * y + z * z),
-            2.0 * (x * y - w * z),
-            2.0 * (x * y + w * z),
-            1.0 - 2.0 * (x * x + z * z),
-            2.0 * (x * z - w * y),
-            2.0 * (y * z + w * x),
-        ),
-        dim=-1,
+    first, second, sign, one = _columns_6d(q.device, q.dtype)
+    products = q.index_select(-1, first) * q.index_select(-1, second) * sign
+    return products[..., :6] + products[..., 6:] + one
+
+
+@cache
+def _columns_6d(device: torch.device, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The six entries as sums of two products of quaternion components: both factors and the sign (12,), the constant (6,).
+
+    First products: 1 - 2yy, 2xy, 2xy, 1 - 2xx, 2xz, 2yz; then -2zz, -2wz, 2wz, -2zz, -2wy, 2wx.
+    """
+    w, x, y, z = range(4)
+    first, second = (y, x, x, x, x, y, z, w, w, z, w, w), (y, y, y, x, z, z, z, z, z, z, y, x)
+    sign = (-2.0, 2.0, 2.0, -2.0, 2.0, 2.0, -2.0, -2.0, 2.0, -2.0, -2.0, 2.0)
+    return (
+        torch.tensor(first, device=device),
+        torch.tensor(second, device=device),
+        torch.tensor(sign, device=device, dtype=dtype),
+        torch.tensor((1.0, 0.0, 0.0, 1.0, 0.0, 0.0), device=device, dtype=dtype),
     )
 
 

@@ -19,12 +19,14 @@ Quat = tuple[float, float, float, float]
 
 @attrs.frozen(kw_only=True)
 class ColliderSpec:
-    """A primitive collision shape in its link's frame."""
+    """A convex collision shape in its link's frame."""
 
     shape: str
-    """box (half extents), sphere (radius), capsule or cylinder (radius, half length along z)."""
-    size: tuple[float, ...]
+    """box (half extents), sphere (radius), capsule or cylinder (radius, half length along z), mesh (no size)."""
+    size: tuple[float, ...] = ()
     """[m]"""
+    vertices: tuple[Vec3, ...] = attrs.field(default=(), repr=False)
+    """Corners whose convex hull a mesh is; empty for the other shapes. [m]"""
     pos: Vec3 = (0.0, 0.0, 0.0)
     quat: Quat = (1.0, 0.0, 0.0, 0.0)
 

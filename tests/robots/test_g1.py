@@ -1,23 +1,36 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import re
 from xml.etree import ElementTree
 
 import attrs
 import mujoco
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import RigidTransform, Rotation
 
-from grail_framework.errors import AssetError
 from grail_framework.robots.builder import build_robot
-from grail_framework.robots.g1 import g1_43dof
-from grail_framework.robots.spec import ColliderSpec
+from grail_framework.robots.g1 import g1_29dof, g1_43dof
+from grail_framework.robots.kinematics import Kinematics
+
+from .published import PRIMITIVE, PUBLISHED, body_pairs, default_pose, needs_published, set_pose
 
 # The release's map from its joint order to MuJoCo's depth-first one, and the same for the 30 bodies without hands.
 ISAAC_FROM_MUJOCO = [0, 6, 12, 1, 7, 13, 2, 8, 14, 3, 9, 15, 22, 4, 10, 16, 23, 5, 11, 17, 24, 18, 25, 19, 26, 20, 27, 21, 28]
 BODY_ISAAC_FROM_MUJOCO = [
     *(0, 1, 7, 13, 2, 8, 14, 3, 9, 15, 4, 10, 16, 23, 5, 11, 17, 24, 6, 12, 18, 25, 19, 26, 20, 27, 21, 28, 22, 29),
+]
+MUJOCO_FROM_ISAAC = [0, 3, 6, 9, 13, 17, 1, 4, 7, 10, 14, 18, 2, 5, 8, 11, 15, 19, 21, 23, 25, 27, 12, 16, 20, 22, 24, 26, 28]
+BODY_MUJOCO_FROM_ISAAC = [
+    *(0, 1, 4, 7, 10, 14, 18, 2, 5, 8, 11, 15, 19, 3, 6, 9, 12, 16, 20, 22, 24, 26, 28, 13, 17, 21, 23, 25, 27, 29),
+]
+ISAAC_JOINTS = [
+    *("left_hip_pitch", "right_hip_pitch", "waist_yaw", "left_hip_roll", "right_hip_roll", "waist_roll"),
+    *("left_hip_yaw", "right_hip_yaw", "waist_pitch", "left_knee", "right_knee", "left_shoulder_pitch"),
+    *("right_shoulder_pitch", "left_ankle_pitch", "right_ankle_pitch", "left_shoulder_roll", "right_shoulder_roll"),
+    *("left_ankle_roll", "right_ankle_roll", "left_shoulder_yaw", "right_shoulder_yaw", "left_elbow", "right_elbow"),
+    *("left_wrist_roll", "right_wrist_roll", "left_wrist_pitch", "right_wrist_pitch", "left_wrist_yaw", "right_wrist_yaw"),
 ]
 LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
 ARM = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
@@ -30,101 +43,58 @@ MUJOCO_JOINTS = [
 ]
 
 
-def published_urdf() -> Path:
-    root = Path(os.environ.get("GRAIL_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    return root / "robots" / "unitree_g1_43dof" / "g1_29dof_with_hand_rev_1_0.urdf"
+# Waist pitch moves the torso; every other link is called as its joint.
+MUJOCO_LINKS = ["pelvis", *("torso_link" if name == "waist_pitch" else f"{name}_link" for name in MUJOCO_JOINTS)]
 
 
-def qpos_addresses(model: mujoco.MjModel, names) -> np.ndarray:
-    return np.array([model.jnt_qposadr[model.joint(name).id] for name in names])
-
-
-def contacts(model: mujoco.MjModel, data: mujoco.MjData) -> set[tuple[str, ...]]:
-    return {
-        tuple(sorted(model.body(model.geom_bodyid[geom]).name for geom in (contact.geom1, contact.geom2)))
-        for contact in data.contact[: data.ncon]
-    }
-
-
-def test_the_joint_order_is_the_release_s():
-    robot = g1_43dof()
-    assert list(robot.joint_names[:29]) == [f"{MUJOCO_JOINTS[i]}_joint" for i in ISAAC_FROM_MUJOCO]
-    assert robot.joint_names[:3] == ("left_hip_pitch_joint", "right_hip_pitch_joint", "waist_yaw_joint")
-    fingers = ("index_0", "middle_0", "thumb_0")
-    tips = ("index_1", "middle_1", "thumb_1")
-    expected = [f"{side}_hand_{name}" for level in (fingers, tips) for side in ("left", "right") for name in level]
-    expected += ["left_hand_thumb_2", "right_hand_thumb_2"]
-    assert list(robot.joint_names[29:]) == [f"{name}_joint" for name in expected]
+@pytest.mark.parametrize("make", [g1_29dof, g1_43dof])
+def test_joints_and_bodies_are_in_isaac_lab_s_order(make):
+    robot = make()
     assert robot.num_motion_joints == 29
-
-
-def test_the_body_order_is_the_root_then_the_child_of_each_joint():
-    robot = g1_43dof()
-    # waist_pitch moves the torso; every other link is called as its joint.
-    links = ["pelvis", *("torso_link" if name == "waist_pitch" else f"{name}_link" for name in MUJOCO_JOINTS)]
-    assert list(robot.body_names[:30]) == [links[i] for i in BODY_ISAAC_FROM_MUJOCO]
-    assert robot.body_names[30:32] == ("left_hand_palm_link", "right_hand_palm_link")
-    assert [body.name for body in robot.bodies[32:]] == [name.replace("_joint", "_link") for name in robot.joint_names[29:]]
-    seen: set[str] = set()
+    assert robot.joint_names[:29] == tuple(f"{name}_joint" for name in ISAAC_JOINTS)
+    assert robot.joint_names[:29] == tuple(f"{MUJOCO_JOINTS[i]}_joint" for i in ISAAC_FROM_MUJOCO)
+    assert robot.body_names[:30] == tuple(MUJOCO_LINKS[i] for i in BODY_ISAAC_FROM_MUJOCO)
+    seen: set[str | None] = {None}
     for body in robot.bodies:
-        assert body.parent is None or body.parent in seen
+        assert body.parent in seen
         seen.add(body.name)
 
 
-@pytest.mark.parametrize(
-    ("joint", "stiffness", "damping", "armature", "effort", "velocity", "scale"),
-    [
-        ("left_hip_pitch_joint", 99.0984, 6.3088, 0.025101925, 139.0, 20.0, 0.35066),
-        ("right_hip_roll_joint", 99.0984, 6.3088, 0.025101925, 139.0, 20.0, 0.35066),
-        ("left_knee_joint", 99.0984, 6.3088, 0.025101925, 139.0, 20.0, 0.35066),
-        ("right_hip_yaw_joint", 40.1792, 2.5579, 0.01017752, 88.0, 32.0, 0.54755),
-        ("waist_yaw_joint", 40.1792, 2.5579, 0.01017752, 88.0, 32.0, 0.54755),
-        ("left_ankle_pitch_joint", 28.5012, 1.8144, 0.00721945, 50.0, 37.0, 0.43858),
-        ("right_ankle_roll_joint", 28.5012, 1.8144, 0.00721945, 50.0, 37.0, 0.43858),
-        ("waist_roll_joint", 28.5012, 1.8144, 0.00721945, 50.0, 37.0, 0.43858),
-        ("waist_pitch_joint", 28.5012, 1.8144, 0.00721945, 50.0, 37.0, 0.43858),
-        ("left_shoulder_yaw_joint", 14.2506, 0.9072, 0.003609725, 25.0, 37.0, 0.43858),
-        ("right_elbow_joint", 14.2506, 0.9072, 0.003609725, 25.0, 37.0, 0.43858),
-        ("left_wrist_roll_joint", 14.2506, 0.9072, 0.003609725, 25.0, 37.0, 0.43858),
-        ("left_wrist_pitch_joint", 16.7783, 1.0681, 0.00425, 5.0, 22.0, 0.07450),
-        ("right_wrist_yaw_joint", 16.7783, 1.0681, 0.00425, 5.0, 22.0, 0.07450),
-        ("left_hand_index_0_joint", 0.5, 0.1, 0.001, 1.4, 12.0, 0.7),
-        ("right_hand_middle_1_joint", 0.5, 0.1, 0.001, 1.4, 12.0, 0.7),
-        ("right_hand_thumb_2_joint", 0.5, 0.1, 0.001, 1.4, 12.0, 0.7),
-        ("left_hand_thumb_0_joint", 2.0, 0.1, 0.001, 2.45, 6.857, 0.30625),
-    ],
-)
-def test_actuators_are_the_release_s(joint, stiffness, damping, armature, effort, velocity, scale):
+def test_the_tables_give_the_release_s_gather_lists():
+    """MuJoCo itself says what its depth-first order is; mapping by name must give the four published lists."""
+    robot = g1_29dof()
+    model = build_robot(robot).compile()
+    joints = [model.joint(index).name for index in range(1, model.njnt)]
+    bodies = [model.body(index).name for index in range(1, model.nbody)]
+    assert [joints.index(name) for name in robot.joint_names] == ISAAC_FROM_MUJOCO
+    assert robot.joint_ids(joints) == MUJOCO_FROM_ISAAC
+    assert [bodies.index(name) for name in robot.body_names] == BODY_ISAAC_FROM_MUJOCO
+    assert robot.body_ids(bodies) == BODY_MUJOCO_FROM_ISAAC
+
+
+def test_the_order_of_hand_joints_and_palms_is_breadth_first():
     robot = g1_43dof()
-    found = robot.joints[robot.joint_ids([joint])[0]]
-    assert found.stiffness == pytest.approx(stiffness, abs=6e-5)
-    assert found.damping == pytest.approx(damping, abs=6e-5)
-    assert found.armature == armature
-    assert found.effort == effort
-    assert found.velocity == velocity
-    assert found.action_scale == pytest.approx(scale, abs=6e-6)
+    assert robot.joint_names[29:] == (
+        *("left_hand_index_0_joint", "left_hand_middle_0_joint", "left_hand_thumb_0_joint"),
+        *("right_hand_index_0_joint", "right_hand_middle_0_joint", "right_hand_thumb_0_joint"),
+        *("left_hand_index_1_joint", "left_hand_middle_1_joint", "left_hand_thumb_1_joint"),
+        *("right_hand_index_1_joint", "right_hand_middle_1_joint", "right_hand_thumb_1_joint"),
+        *("left_hand_thumb_2_joint", "right_hand_thumb_2_joint"),
+    )
+    assert robot.body_names[30:32] == ("left_hand_palm_link", "right_hand_palm_link")
+    assert robot.body_names[32:] == tuple(name.replace("_joint", "_link") for name in robot.joint_names[29:])
 
 
-def test_the_default_pose_is_the_release_s():
-    robot = g1_43dof()
-    pose = {joint.name: joint.default_pos for joint in robot.joints if joint.default_pos != 0.0}
-    expected = {"left_shoulder_roll_joint": 0.2, "right_shoulder_roll_joint": -0.2}
-    for side in ("left", "right"):
-        expected |= {f"{side}_hip_pitch_joint": -0.312, f"{side}_knee_joint": 0.669, f"{side}_ankle_pitch_joint": -0.363}
-        expected |= {f"{side}_elbow_joint": 0.6, f"{side}_shoulder_pitch_joint": 0.2}
-    assert pose == expected
-
-
-def test_closed_hands_are_the_release_s_joint_targets():
-    robot = g1_43dof()
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        hand = robot.hands[side]
-        scales = [robot.joints[i].action_scale for i in robot.joint_ids(hand.joints)]
-        targets = [action * scale for action, scale in zip(hand.closed_action, scales, strict=True)]
-        assert targets == pytest.approx([sign * value for value in (-1.0, -1.5, -1.0, -1.5, 0.0, 0.7, 0.7)], abs=1e-6)
-        assert hand.open_action == (0.0,) * 7
-        assert hand.joints[0] == f"{side}_hand_index_0_joint"
-        assert hand.joints[6] == f"{side}_hand_thumb_2_joint"
+def test_the_robot_without_hands_is_the_other_s_body():
+    ours, whole = g1_29dof(), g1_43dof()
+    assert len(ours.bodies) == 30
+    assert ours.num_joints == 29
+    assert ours.body_names == whole.body_names[:30]
+    for body, same in zip(ours.bodies, whole.bodies, strict=False):
+        if not body.name.endswith("wrist_yaw_link"):
+            assert body == same
+    assert ours.tracked_bodies == whole.tracked_bodies
+    assert ours.end_effectors == whole.end_effectors
 
 
 def test_named_bodies_exist_in_the_release_s_order():
@@ -141,22 +111,6 @@ def test_named_bodies_exist_in_the_release_s_order():
         robot.body_ids((hand.palm, hand.thumb_tip, hand.index_tip, hand.middle_tip))
 
 
-def test_no_link_touches_another_while_the_hands_close():
-    robot = g1_43dof()
-    model = build_robot(robot).compile()
-    data = mujoco.MjData(model)
-    default = np.array([joint.default_pos for joint in robot.joints])
-    closed = default.copy()
-    for hand in robot.hands.values():
-        for index, action in zip(robot.joint_ids(hand.joints), hand.closed_action, strict=True):
-            closed[index] = action * robot.joints[index].action_scale
-    for share in np.linspace(0.0, 1.0, 11):
-        data.qpos[:7] = (0.0, 0.0, 5.0, 1.0, 0.0, 0.0, 0.0)
-        data.qpos[qpos_addresses(model, robot.joint_names)] = (1.0 - share) * default + share * closed
-        mujoco.mj_forward(model, data)
-        assert contacts(model, data) == set()
-
-
 def test_without_self_collision_the_robot_meets_only_the_world():
     robot = g1_43dof()
     spec = build_robot(attrs.evolve(robot, self_collision=False))
@@ -167,14 +121,7 @@ def test_without_self_collision_the_robot_meets_only_the_world():
     for side, sign in (("left", 1.0), ("right", -1.0)):
         data.joint(f"{side}_shoulder_yaw_joint").qpos = -0.8 * sign
     mujoco.mj_forward(model, data)
-    assert contacts(model, data) == {("left_ankle_roll_link", "world"), ("right_ankle_roll_link", "world")}
-
-
-def test_an_unknown_collider_shape_is_named():
-    robot = g1_43dof()
-    body = attrs.evolve(robot.bodies[0], colliders=(ColliderSpec(shape="cone", size=(0.1, 0.2)),))
-    with pytest.raises(AssetError, match=r"collider 'pelvis-0' is a 'cone'; allowed: box, sphere, capsule, cylinder"):
-        build_robot(attrs.evolve(robot, bodies=(body, *robot.bodies[1:])))
+    assert body_pairs(model, data) == {("left_ankle_roll_link", "world"), ("right_ankle_roll_link", "world")}
 
 
 def test_hands_clapped_together_do_touch():
@@ -185,38 +132,8 @@ def test_hands_clapped_together_do_touch():
     for side, sign in (("left", 1.0), ("right", -1.0)):
         data.joint(f"{side}_shoulder_yaw_joint").qpos = -0.8 * sign
     mujoco.mj_forward(model, data)
-    sides = {(first.split("_")[0], second.split("_")[0]) for first, second in contacts(model, data)}
+    sides = {(first.split("_")[0], second.split("_")[0]) for first, second in body_pairs(model, data)}
     assert ("left", "right") in sides
-
-
-@pytest.mark.skipif(not published_urdf().exists(), reason="the published G1 description is not here; set GRAIL_TEST_DATA")
-def test_link_poses_and_mass_are_those_of_the_published_urdf():
-    spec = mujoco.MjSpec.from_file(str(published_urdf()))
-    for geom in list(spec.geoms):
-        spec.delete(geom)
-    for mesh in list(spec.meshes):
-        spec.delete(mesh)
-    spec.compiler.fusestatic = False
-    spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
-    published = spec.compile()  # the pelvis is welded to the world there
-    theirs = mujoco.MjData(published)
-    robot = g1_43dof()
-    model = build_robot(robot).compile()
-    ours = mujoco.MjData(model)
-    rng = np.random.default_rng(0)
-    lower, upper = (np.array([getattr(joint, end) for joint in robot.joints]) for end in ("lower", "upper"))
-    for _ in range(20):
-        pose = rng.uniform(lower, upper)
-        theirs.qpos[qpos_addresses(published, robot.joint_names)] = pose
-        ours.qpos[:7] = (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-        ours.qpos[qpos_addresses(model, robot.joint_names)] = pose
-        mujoco.mj_kinematics(published, theirs)
-        mujoco.mj_kinematics(model, ours)
-        for name in robot.body_names[1:]:
-            np.testing.assert_allclose(ours.body(name).xpos, theirs.body(name).xpos, atol=1e-6, err_msg=name)
-            np.testing.assert_allclose(ours.body(name).xmat, theirs.body(name).xmat, atol=1e-6, err_msg=name)
-    masses = [float(mass.get("value", "nan")) for mass in ElementTree.parse(published_urdf()).iter("mass")]
-    assert model.body_mass.sum() == pytest.approx(sum(masses), rel=1e-4)
 
 
 def test_the_robot_stands_on_its_flat_feet_for_half_a_second():
@@ -227,16 +144,90 @@ def test_the_robot_stands_on_its_flat_feet_for_half_a_second():
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     model = spec.compile()
     data = mujoco.MjData(model)
-    default = np.array([joint.default_pos for joint in robot.joints])
-    data.qpos[:7] = (0.0, 0.0, robot.spawn_height, 1.0, 0.0, 0.0, 0.0)
-    data.qpos[qpos_addresses(model, robot.joint_names)] = default
+    default = default_pose(robot)
+    set_pose(model, data, robot, default, height=robot.spawn_height)
     data.ctrl[[model.actuator(name).id for name in robot.joint_names]] = default
     mujoco.mj_forward(model, data)
     while data.time < 0.5:
         mujoco.mj_step(model, data)
     assert data.body("pelvis").xpos[2] > 0.7
     # The soft wrists sag until a thumb leans on a thigh; nothing but the soles may touch the ground.
-    on_ground = {pair for pair in contacts(model, data) if "world" in pair}
+    on_ground = {pair for pair in body_pairs(model, data) if "world" in pair}
     assert on_ground == {("left_ankle_roll_link", "world"), ("right_ankle_roll_link", "world")}
     # xmat is the rotation matrix by rows: its last entry is the cosine of the tilt.
     assert data.body("pelvis").xmat[8] > 0.995
+
+
+def numbers(joint, element, key):
+    found = joint.find(element)
+    return np.array([0.0] * 3 if found is None else [float(value) for value in found.get(key, "0 0 0").split()])
+
+
+def urdf_poses(path, joint_names, angles):
+    """Compute link poses from a URDF's XML with scipy: name -> transforms of all poses, in the pelvis frame."""
+    tree = ElementTree.parse(path).getroot()
+    count = len(angles)
+    poses = {"pelvis": RigidTransform.from_translation(np.zeros((count, 3)))}
+    waiting = list(tree.findall("joint"))
+    while waiting:
+        joint = waiting.pop(0)
+        parent, child = (joint.find(end).get("link") for end in ("parent", "child"))
+        if parent not in poses:
+            waiting.append(joint)
+            continue
+        xyz, rpy = (numbers(joint, "origin", key) for key in ("xyz", "rpy"))
+        pose = poses[parent] * RigidTransform.from_components(xyz, Rotation.from_euler("xyz", rpy))
+        if joint.get("type") == "revolute":
+            axis = numbers(joint, "axis", "xyz")
+            turn = Rotation.from_rotvec(angles[:, joint_names.index(joint.get("name"))][:, None] * axis)
+            pose = pose * RigidTransform.from_rotation(turn)
+        poses[child] = pose
+    return poses
+
+
+@needs_published
+def test_link_poses_and_mass_are_those_of_the_published_urdf():
+    path = PUBLISHED / "g1_29dof_with_hand_rev_1_0.urdf"
+    robot = g1_43dof()
+    lower, upper = (np.array([getattr(joint, end) for joint in robot.joints]) for end in ("lower", "upper"))
+    angles = np.random.default_rng(0).uniform(lower, upper, (1000, robot.num_joints))
+    theirs = urdf_poses(path, robot.joint_names, angles)
+    pos, quat = Kinematics(robot, dtype=torch.float64).forward(
+        torch.zeros(1000, 3, dtype=torch.float64),
+        torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(1000, 4),
+        torch.tensor(angles),
+    )
+    for index, name in enumerate(robot.body_names):
+        np.testing.assert_allclose(pos[:, index], theirs[name].translation, atol=1e-6, err_msg=name)
+        turned = Rotation.from_quat(quat[:, index].numpy(), scalar_first=True).inv() * theirs[name].rotation
+        assert turned.magnitude().max() < 1e-6, name
+    masses = [float(mass.get("value", "nan")) for mass in ElementTree.parse(path).iter("mass")]
+    assert sum(body.mass for body in robot.bodies) == pytest.approx(sum(masses), rel=1e-6)
+
+
+@needs_published
+def test_joint_limits_are_those_of_the_published_urdf():
+    for joint in ElementTree.parse(PUBLISHED / "g1_29dof_with_hand_rev_1_0.urdf").iter("joint"):
+        if joint.get("type") == "revolute":
+            (ours,) = (found for found in g1_43dof().joints if found.name == joint.get("name"))
+            limit = joint.find("limit")
+            assert ours.lower == pytest.approx(float(limit.get("lower")), abs=1e-6)
+            assert ours.upper == pytest.approx(float(limit.get("upper")), abs=1e-6)
+
+
+@needs_published
+def test_inertias_without_hands_are_those_of_the_published_mjcf():
+    """Unitree's own 29-joint model, its meshes and the floor taken out."""
+    text = (PRIMITIVE / "gear_sonic_g1_29dof_rev_1_0.xml").read_text(encoding="utf-8")
+    text = re.sub(r"<asset>.*?</asset>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<geom[^>]*(mesh|floor)[^>]*/>", "", text)
+    theirs = mujoco.MjModel.from_xml_string(text)
+    robot = g1_29dof()
+    ours = build_robot(robot).compile()
+    assert ours.body_mass.sum() == pytest.approx(theirs.body_mass.sum(), rel=1e-5)
+    for name in robot.body_names:
+        one, other = ours.body(name).id, theirs.body(name).id
+        # Head, logo and pelvis cover are counted as grams of their own in one of the two files.
+        assert ours.body_mass[one] == pytest.approx(theirs.body_mass[other], abs=1.1e-3)
+        np.testing.assert_allclose(ours.body_ipos[one], theirs.body_ipos[other], atol=5e-5, err_msg=name)
+        np.testing.assert_allclose(ours.body_inertia[one], theirs.body_inertia[other], rtol=2e-3, err_msg=name)
