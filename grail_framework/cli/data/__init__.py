@@ -1,0 +1,1 @@
+"""`grail data`: one thin file per command."""
