@@ -19,6 +19,14 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep what the framework caches (stores, convex pieces, demo libraries) out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def data_folder() -> Path:
     return Path(os.environ.get("GRAIL_TEST_DATA", REPO.parent / "shared" / "data"))
 

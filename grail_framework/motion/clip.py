@@ -24,6 +24,8 @@ class ObjectTrack:
     fps: float
     contact_points: dict[str, dict[int, np.ndarray]] | None = None
     """By hand, by source frame: (n, 3) points in the object's frame [m]; None: the file has no contact keys."""
+    path: Path | None = None
+    """The object file; None: it is the robot file."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -47,6 +49,8 @@ class MotionClip:
     table_quat: np.ndarray | None = None  # (4,) wxyz
     table_size: np.ndarray | None = None  # (3,) [m]
     bps: np.ndarray | None = None  # (10,)
+    meta: Path | None = None
+    """The file with the table; None: there is none."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SIGMA = 2.0  # [frames]
-_RADIUS = 8  # four sigma, where scipy.ndimage.gaussian_filter1d cuts by default [frames]
+RADIUS = 8
+"""Reach of the filter: four sigma, where scipy.ndimage.gaussian_filter1d cuts by default. [frames]"""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -76,11 +77,11 @@ def object_angular_velocity(quat: torch.Tensor, spans: Spans, fps: float) -> tor
 
 def smooth(values: torch.Tensor, spans: Spans) -> torch.Tensor:
     """Filter (F, ...) over frames with a gaussian of 2 frames, cut at 8; beyond its ends a motion holds its end values."""
-    offsets = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float64)
+    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
     weights = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
     weights = (weights / weights.sum()).tolist()
     result = torch.zeros_like(values)
-    for offset, weight in zip(range(-_RADIUS, _RADIUS + 1), weights, strict=True):
+    for offset, weight in zip(range(-RADIUS, RADIUS + 1), weights, strict=True):
         result.add_(values[spans.shifted(offset)], alpha=weight)
     return result
 

@@ -10,10 +10,12 @@ import attrs
 from grail_framework.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
-_SHOWN = 10
+_SHOWN = 100
+"""Faults listed in an error; `grail data check` lists all."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +63,7 @@ class BadClipReport:
         lines = [f"{len(self.bad_keys)} of {self.num_motions} motions cannot be used:"]
         lines += [f"  {fault}" for fault in fatal[:_SHOWN]]
         if len(fatal) > _SHOWN:
-            lines.append(f"  ... and {len(fatal) - _SHOWN} more faults")
+            lines.append(f"  ... and {len(fatal) - _SHOWN} more faults; grail data check lists all")
         return "\n".join(lines)
 
     def apply(self, on_bad_clip: str) -> frozenset[str]:
@@ -76,8 +78,19 @@ class BadClipReport:
         bad = self.bad_keys
         if bad and on_bad_clip == "stop":
             raise DataError(f"{self.summary()}\nMend the files, or leave these motions out with --on-bad-clip skip.")
-        for fault in self.faults:
-            _log.warning("%s %s", "skipped:" if fault.fatal else "used, but check:", fault)
+        for fault, count in _grouped(self.faults):
+            more = f" (and {count - 1} more motions with the same)" if count > 1 else ""
+            _log.warning("%s %s%s", "skipped:" if fault.fatal else "used, but check:", fault, more)
         if bad and len(bad) == self.num_motions:
             raise DataError(f"no motion is left: {self.summary()}")
         return frozenset(bad)
+
+
+def _grouped(faults: Iterable[ClipFault]) -> list[tuple[ClipFault, int]]:
+    """Return faults and how often each occurs: what is fatal one by one, notes of the same words once."""
+    groups: dict[object, tuple[ClipFault, int]] = {}
+    for number, fault in enumerate(faults):
+        group = number if fault.fatal else fault.reason
+        first, count = groups.get(group, (fault, 0))
+        groups[group] = (first, count + 1)
+    return list(groups.values())

@@ -1,16 +1,21 @@
-"""From a motion configuration to a motion library: find the reader, select, read, check, build."""
+"""From a motion configuration to a motion library: from its packed store, or find the reader, select, read, check, build."""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from grail_framework.errors import DataError
-from grail_framework.motion.faults import BadClipError, BadClipReport, ClipFault
+from grail_framework.motion.compact import compact_clips
+from grail_framework.motion.examine import read_motion, that_matter, usable_by_some
+from grail_framework.motion.faults import BadClipReport
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.motion.selection import select_keys
-from grail_framework.motion.validate import Needs, check_clip, check_library
+from grail_framework.motion.store.building import write_cache
+from grail_framework.motion.store.finding import find_reader, find_store, named_store, open_named_store, try_listing
+from grail_framework.motion.store.format import StoreError
+from grail_framework.motion.validate import Needs, check_library
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +24,16 @@ if TYPE_CHECKING:
 
     from grail_framework.config.scene import MotionCfg
     from grail_framework.motion.clip import MotionClip
-    from grail_framework.motion.packing import Labeler
+    from grail_framework.motion.compact import Labeler
+    from grail_framework.motion.examine import FoundFault
+    from grail_framework.motion.faults import ClipFault
     from grail_framework.motion.readers.protocol import ClipSource, MotionReader
+    from grail_framework.motion.store.reading import PackedStore
     from grail_framework.robots.spec import RobotSpec
 
 _log = logging.getLogger(__name__)
+_WORTH_CACHING: Final = 2.0
+"""A library whose files took longer to read is kept packed in the user's cache. [s]"""
 
 
 def load_library(
@@ -33,12 +43,17 @@ def load_library(
     device: torch.device | str,
     need_object: bool,
     need_table: bool,
+    need_hand_action: bool = False,
     readers: Sequence[MotionReader],
     labeler: Labeler | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> MotionLibrary:
-    """Read, select and check the motions of a configuration and build the library on the device.
+    """Select and check the motions of a configuration and build the library on the device.
+
+    Motions come from the library's packed store (`grail data pack`), else from the one an earlier run left in the user's cache,
+    where it is as new as the files; else from the files. A labeler is given clips as they are in the files, which a store does not
+    keep: with one, the files are read.
 
     Args:
         cfg: where the motions are and which of them are used.
@@ -46,6 +61,7 @@ def load_library(
         device: where the library lives.
         need_object: every motion must have an object motion and an asset.
         need_table: every motion must have a table in its meta file.
+        need_hand_action: every motion must say when the hands open and close.
         readers: tried in order; the first that recognises the files reads them.
         labeler: see `MotionLibrary.build`.
         rank: of this process.
@@ -53,14 +69,17 @@ def load_library(
 
     Raises:
         DataError: no reader recognises the files, a motion cannot be used (with `on_bad_clip` `stop`), or none is left.
+        StoreError: the folder given is a packed store that is damaged, stale, or for another robot.
         ConfigError: the selection names motions that are not there.
     """
-    source = open_source(cfg, readers)
-    keys = select_keys(source.keys, cfg, rank=rank, world_size=world_size)
-    needs = Needs(object=need_object, table=need_table)
-    clips = read_clips(source, keys, robot, needs, on_bad_clip=cfg.on_bad_clip)
-    library = MotionLibrary.build(clips, robot, device=device, target_fps=cfg.target_fps, labeler=labeler)
-    _log.info("loaded %d motions, %d frames at %g fps", library.num_motions, library.total_frames, library.fps)
+    began = time.perf_counter()
+    needs = Needs(object=need_object, table=need_table, hand_action=need_hand_action)
+    load = _Loading(cfg, robot, device, needs, rank, world_size)
+    library = load.from_store(readers, labeler) or load.from_files(find_reader(cfg, readers), labeler)
+    _log.info(
+        "loaded %d motions, %d frames at %g fps, in %.1f s",
+        *(library.num_motions, library.total_frames, library.fps, time.perf_counter() - began),
+    )
     return library
 
 
@@ -70,17 +89,7 @@ def open_source(cfg: MotionCfg, readers: Sequence[MotionReader]) -> ClipSource:
     Raises:
         DataError: the folder does not exist, or no reader recognises it.
     """
-    where = cfg.robot_dir or cfg.data
-    if where is None:
-        raise DataError("no motion library is given: name its folder with --data DIR")
-    path = Path(where).expanduser()
-    if not path.exists():
-        raise DataError(f"motion library {path} does not exist; check --data")
-    for reader in readers:
-        if reader.detect(cfg):
-            return reader.open(cfg)
-    known = "; ".join(f"{reader.name}: {reader.layout}" for reader in readers) or "none is registered"
-    raise DataError(f"{path} is no motion library that a reader recognises. Readers: {known}")
+    return find_reader(cfg, readers).open(cfg)
 
 
 def read_clips(
@@ -91,19 +100,93 @@ def read_clips(
     Raises:
         DataError: a motion cannot be used and `on_bad_clip` is `stop`, or none is left; all faults are listed.
     """
-    clips: list[MotionClip] = []
-    faults: list[ClipFault] = []
-    for key in keys:
-        try:
-            clip, notes = source.read(key)
-        except BadClipError as error:
-            faults.extend(error.faults)
-            continue
-        faults.extend(notes)
-        faults.extend(check_clip(clip, robot, needs))
-        clips.append(clip)
-    bad = BadClipReport(faults=tuple(faults), num_motions=len(keys)).apply(on_bad_clip)
+    clips, found = _read(source, keys, robot)
+    bad = _report(keys, that_matter(found, needs), on_bad_clip)
     good = [clip for clip in clips if clip.key not in bad]
-    for fault in check_library(good):
-        _log.warning("used, but check: %s", fault)
+    _report_oddities(good)
     return good
+
+
+class _Loading:
+    """What loading from a store and loading from files have in common."""
+
+    def __init__(
+        self, cfg: MotionCfg, robot: RobotSpec, device: torch.device | str, needs: Needs, rank: int, world_size: int
+    ) -> None:
+        self._cfg, self._robot, self._device, self._needs = cfg, robot, device, needs
+        self._rank, self._world_size = rank, world_size
+
+    def from_store(self, readers: Sequence[MotionReader], labeler: Labeler | None) -> MotionLibrary | None:
+        """Load from a packed store; None: there is none that can be used.
+
+        Raises:
+            DataError: the configuration names a store where the files are needed.
+        """
+        cfg = self._cfg
+        folder = named_store(cfg)
+        if folder is not None:
+            if labeler is not None:
+                raise DataError(
+                    f"a plugin labels contacts from the motion files, which the packed store {folder} does not keep; name the "
+                    "library's folder with --data, or leave that plugin out with --no-plugin"
+                )
+            return self._from_store(open_named_store(cfg, folder, self._robot))
+        if not cfg.use_packed or labeler is not None:
+            return None
+        store = find_store(cfg, self._robot, find_reader(cfg, readers))
+        if store is None:
+            return None
+        try:
+            return self._from_store(store)
+        except StoreError as error:
+            _log.warning("%s; the motion files are read instead", error)
+            return None
+
+    def from_files(self, reader: MotionReader, labeler: Labeler | None) -> MotionLibrary:
+        """Read the files; when that took long, leave a packed store in the user's cache."""
+        cfg, began = self._cfg, time.perf_counter()
+        keep = cfg.use_packed and labeler is None and self._world_size == 1
+        before = try_listing(cfg) if keep else None
+        source = reader.open(cfg)
+        keys = self._select(source.keys)
+        clips, found = _read(source, keys, self._robot)
+        bad = _report(keys, that_matter(found, self._needs), cfg.on_bad_clip)
+        good = [clip for clip in clips if clip.key not in bad]
+        _report_oddities(good)
+        compact = compact_clips(good, self._robot, target_fps=cfg.target_fps, labeler=labeler)
+        library = MotionLibrary.pack(compact, self._robot, device=self._device, fps=cfg.target_fps, derive=cfg.derive)
+        whole = len(keys) == len(set(source.keys)) and len(good) == len(usable_by_some(clips, found))
+        if before is not None and whole and time.perf_counter() - began > _WORTH_CACHING:
+            write_cache(cfg, self._robot, reader, compact, sources=before, faults=found)
+        return library
+
+    def _from_store(self, store: PackedStore) -> MotionLibrary:
+        cfg = self._cfg
+        keys = self._select(store.all_keys)
+        by_key: dict[str, list[ClipFault]] = {}
+        for fault in store.faults(self._needs):
+            by_key.setdefault(fault.key, []).append(fault)
+        bad = _report(keys, [fault for key in keys for fault in by_key.get(key, ())], cfg.on_bad_clip)
+        selection = store.select([key for key in keys if key not in bad])
+        if not selection.alike:
+            _report_oddities(selection.outlines())
+        library = MotionLibrary.pack(selection, self._robot, device=self._device, fps=cfg.target_fps, derive=cfg.derive)
+        _log.info("motions come from the packed store %s", store.folder)
+        return library
+
+    def _select(self, keys: Sequence[str]) -> list[str]:
+        return select_keys(keys, self._cfg, rank=self._rank, world_size=self._world_size)
+
+
+def _read(source: ClipSource, keys: Sequence[str], robot: RobotSpec) -> tuple[list[MotionClip], list[FoundFault]]:
+    read = [read_motion(source, key, robot) for key in keys]
+    return [clip for clip, _ in read if clip is not None], [fault for _, found in read for fault in found]
+
+
+def _report(keys: Sequence[str], faults: Sequence[ClipFault], on_bad_clip: str) -> frozenset[str]:
+    return BadClipReport(faults=tuple(faults), num_motions=len(keys)).apply(on_bad_clip)
+
+
+def _report_oddities(clips: Sequence[MotionClip]) -> None:
+    for fault in check_library(clips):
+        _log.warning("used, but check: %s", fault)

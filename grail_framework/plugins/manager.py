@@ -243,6 +243,11 @@ class GrailPluginManager:
         """
         return self._first("grail_contact_labels", motion=motion, num_frames=num_frames, target_fps=target_fps)
 
+    @property
+    def labels_contacts(self) -> bool:
+        """Whether any plugin may know contact labels of its own, for which motions have to be read from their files."""
+        return any(True for _ in self._implementations("grail_contact_labels"))
+
     def checkpoint_formats(self) -> list[CheckpointFormat]:
         """List the checkpoint formats of all plugins.
 

@@ -14,7 +14,7 @@ from grail_framework.config.scene import MotionCfg
 from grail_framework.errors import DataError
 from grail_framework.motion.faults import BadClipError
 from grail_framework.motion.readers.grail import GrailReader
-from grail_framework.motion.readers.grail_entries import JOINT_NAMES
+from grail_framework.motion.readers.joints import JOINT_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path

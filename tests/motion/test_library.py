@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from grail_framework.config.scene import MotionCfg
 from grail_framework.errors import ConfigError, DataError
-from grail_framework.motion import packing
+from grail_framework.motion import ahead
 from grail_framework.motion.clip import ContactLabels, MotionClip
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.motion.loading import load_library
@@ -45,7 +45,7 @@ def three(library: Any) -> Path:
     library.add("a")
     plain = library.object_entry(30, 50.0, contact_points_left_hand=None, contact_points_right_hand=None)
     library.add("b", robot=library.robot_entry(30, 50.0), obj=plain)
-    table = {"object_name": "cup", "table_pos": [0.0, 1.0, 0.4], "table_quat": [1.0, 0.0, 0.0, 0.0]}
+    table = {"object_name": "cup", "table_pos": [0.5, 0.4, 0.0], "table_quat": [1.0, 0.0, 0.0, 0.0]}
     library.add("c", robot=library.robot_entry(50, 25.0), obj=library.object_entry(50, 25.0), meta=table)
     return library.root
 
@@ -62,7 +62,7 @@ def test_what_the_library_knows_of_each_motion(three: Path, g1: RobotSpec) -> No
     assert lib.missing(lib.has_contact_labels) == ("b",)
     assert lib.first_contact.tolist() == [int(20 * 50 / 30), 30, 50]
     assert lib.has_table.tolist() == [False, False, True]
-    np.testing.assert_allclose(lib.table_pos[2], [0.0, 1.0, 0.4])
+    np.testing.assert_allclose(lib.table_pos[2], [0.5, 0.4, 0.0])
     assert lib.table_quat.tolist() == [[1.0, 0.0, 0.0, 0.0]] * 3
     assert lib.bps.shape == (3, 10)
     assert lib.has_bps.all()
@@ -143,7 +143,7 @@ def test_a_labeler_goes_first(three: Path, g1: RobotSpec) -> None:
 
 def test_chunks_change_nothing(three: Path, g1: RobotSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = load(three, g1)
-    monkeypatch.setattr(packing, "_CHUNK_FRAMES", 70)
+    monkeypatch.setattr(ahead, "_CHUNK_FRAMES", 70)
     parts = load(three, g1)
     every = (torch.repeat_interleave(torch.arange(3), whole.num_frames), torch.cat([torch.arange(n) for n in (65, 30, 98)]))
     a, b = whole.frame(*every), parts.frame(*every)

@@ -32,7 +32,7 @@ def clip(g1: RobotSpec) -> MotionClip:
         path=Path("robot/k.pkl"),
         fps=30.0,
         joint_names=g1.joint_names[:29],
-        root_pos=np.zeros((T, 3), np.float32),
+        root_pos=np.tile(np.array([0.0, 0.0, 0.78], np.float32), (T, 1)),
         root_quat=quats(),
         joint_pos=np.zeros((T, 29), np.float32),
         object=ObjectTrack(
@@ -122,8 +122,11 @@ def test_what_a_task_does_not_need_may_be_missing(clip: MotionClip, g1: RobotSpe
 def test_a_joint_slightly_beyond_its_range_is_reported_but_used(clip: MotionClip, g1: RobotSpec) -> None:
     knee = g1.joint_ids(["left_knee_joint"])[0]
     upper = g1.joints[knee].upper
-    assert check_clip(attrs.evolve(clip, joint_pos=joint(knee, upper + 0.04)), g1, ALL) == []
-    (fault,) = check_clip(attrs.evolve(clip, joint_pos=joint(knee, upper + 0.3)), g1, ALL)
+    bent = np.zeros((T, 29), np.float32)
+    bent[:, knee] = upper + 0.04
+    assert check_clip(attrs.evolve(clip, joint_pos=bent), g1, ALL) == []
+    bent[5, knee] = upper + 0.3
+    (fault,) = check_clip(attrs.evolve(clip, joint_pos=bent), g1, ALL)
     assert not fault.fatal
     assert fault.frame == 5
     assert "left_knee_joint" in fault.reason
@@ -147,14 +150,14 @@ def fault(key: str, *, fatal: bool = True) -> ClipFault:
 
 
 def test_stop_lists_the_first_faults_and_counts_the_rest() -> None:
-    report = BadClipReport(faults=tuple(fault(f"m{i:02}") for i in range(13)), num_motions=20)
+    report = BadClipReport(faults=tuple(fault(f"m{i:03}") for i in range(103)), num_motions=200)
     with pytest.raises(DataError) as error:
         report.apply("stop")
     message = str(error.value)
-    assert "13 of 20 motions cannot be used" in message
-    assert message.count("is odd") == 10
+    assert "103 of 200 motions cannot be used" in message
+    assert message.count("is odd") == 100
     assert "and 3 more" in message
-    assert "m00.pkl (motion 'm00', frame 3): is odd" in message
+    assert "m000.pkl (motion 'm000', frame 3): is odd" in message
     assert "--on-bad-clip skip" in message
 
 

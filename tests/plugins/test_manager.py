@@ -276,5 +276,5 @@ def test_unknown_names_suggest(grail_manager, register_plugin):
     register_plugin(make_registration("grail_register_tasks"), name="things")
     with pytest.raises(TaskNotFoundError, match=r"no task 'thin': did you mean 'thing'\?"):
         grail_manager.registry.find("task", "thin")
-    with pytest.raises(NotFoundError, match="no metric 'thing': none is registered"):
-        grail_manager.registry.find("metric", "thing")
+    with pytest.raises(NotFoundError, match="no cli 'thing': none is registered"):
+        grail_manager.registry.find("cli", "thing")
