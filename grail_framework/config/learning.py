@@ -83,6 +83,8 @@ class LoggingCfg:
     """W&B project; None: the run's project."""
     wandb_entity: str | None = None
     """W&B entity; None: the account's default."""
+    wandb_mode: str = attrs.field(default="auto", validator=one_of("auto", "online", "offline"))
+    """`offline` keeps the W&B run in the run directory, for `wandb sync`; auto: as the variable WANDB_MODE says, else online."""
     writers: tuple[str, ...] = ()
     """Further writers, by registry name."""
     console: str = attrs.field(default="auto", validator=one_of("auto", "live", "plain", "off"))
@@ -101,12 +103,14 @@ class CheckpointCfg:
 
 @attrs.frozen(kw_only=True)
 class EvaluationCfg:
-    """The short evaluation that `grail run` makes at its start and end."""
+    """The short evaluation that `grail run` makes: the motions it trains, until each has failed."""
 
     at_start: bool = True
     """Tracked fraction of the untrained policy and of zero action before the first iteration."""
     at_end: bool = True
     """Tracked fraction of the trained policy after the last iteration."""
+    every: int | None = attrs.field(default=500, validator=at_least(1))
+    """Evaluate this often while training and report it with the metrics; None: never. [iterations]"""
 
 
 @attrs.frozen(kw_only=True)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import CheckpointError, RunStoppedError
 from grail_framework.learning.distributed import gather_on_main, to_cpu
 from grail_framework.learning.ppo import Ppo, check_mini_batches
 from grail_framework.learning.rng import rng_state, set_rng_state
 from grail_framework.learning.signals import StopRequest
-from grail_framework.learning.statistics import PhaseClock, RolloutStatistics, to_host
+from grail_framework.learning.statistics import RolloutStatistics, to_host
 from grail_framework.learning.storage import RolloutStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from accelerate import Accelerator
@@ -55,6 +56,8 @@ class OnPolicyRunner:
 
     `iteration` iterations are done. `state_dict` holds all that a bitwise continuation needs. `writer` and `checkpointer` are
     the main process's (None elsewhere) and may be set until `learn` is called; observers hear of iterations on every rank.
+    `evaluate`, called with the number of iterations done, returns metrics that are reported with the iteration's; it must leave the
+    training as it found it. `engine_clock` is marked by the environment before and after all that its engine does.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class OnPolicyRunner:
         writer: Writer | None = None,
         checkpointer: Checkpointer | None = None,
         observers: Sequence[RunObserver] = (),
+        evaluate: Callable[[int], Mapping[str, float]] | None = None,
+        engine_clock: Stopwatch | None = None,
     ) -> None:
         check_mini_batches(env.num_envs, cfg.algorithm.num_mini_batches)
         self.env, self.cfg, self.accelerator = env, cfg, accelerator
@@ -77,10 +82,11 @@ class OnPolicyRunner:
             cfg.algorithm.num_steps_per_env, env.num_envs, env.observation_dims, env.num_actions, self.device
         )
         self.statistics = RolloutStatistics(env.num_envs, self.device)
-        self.writer, self.checkpointer, self.observers = writer, checkpointer, observers
+        self.writer, self.checkpointer, self.observers, self.evaluate = writer, checkpointer, observers, evaluate
         self.iteration = 0
         self._observations: dict[str, torch.Tensor] | None = None
-        self._clock = PhaseClock(self.device)
+        self._phases, self._stepping = Stopwatch(self.device), Stopwatch(env.device)
+        self._engine_clock = engine_clock
 
     def learn(self, iterations: int) -> dict[str, float]:
         """Train until `iterations` iterations are done in all, those before a resume included; return the last metrics.
@@ -93,13 +99,15 @@ class OnPolicyRunner:
             self._begin()
             while self.iteration < iterations:
                 began = time.perf_counter()
-                self._clock.start()
+                self._restart_clocks()
                 last_value = self._collect()
-                self._clock.lap()
+                self._phases.mark()
                 scalars = self.ppo.update(self.rollout, last_value)
-                self._clock.lap()
+                self._phases.mark()
                 self.iteration += 1
                 metrics, stopped = self._measure(scalars, began, stop)
+                if self.evaluate is not None:
+                    metrics |= self.evaluate(self.iteration)
                 self._report(metrics)
                 due = self.iteration % self.cfg.checkpoints.last_frequency == 0 or self.iteration == iterations
                 saved = self.save() if due or stopped else None
@@ -121,7 +129,10 @@ class OnPolicyRunner:
         for step in range(self.rollout.num_steps):
             output = self.network(observations)
             self.rollout.record_decision(step, observations, output)
-            answer = self.env.step(output.actions.to(self.env.device))
+            actions = output.actions.to(self.env.device)
+            self._stepping.mark()
+            answer = self.env.step(actions)
+            self._stepping.mark()
             observations = self._on_device(answer[0])
             reward, terminated, truncated = (tensor.to(self.device) for tensor in answer[1:4])
             self.rollout.record_outcome(step, reward, terminated, truncated)
@@ -140,15 +151,29 @@ class OnPolicyRunner:
         stopped = metrics.pop("_stop") > 0.0  # one rank's wish stops all
         duration = time.perf_counter() - began
         samples = self.rollout.num_steps * self.rollout.num_envs * self.accelerator.num_processes
-        collection, learning = self._clock.seconds()
         metrics |= {
             "perf/samples_per_second": samples / duration,
-            "perf/collection_time": collection,
-            "perf/learning_time": learning,
             "perf/iteration_time": duration,
             "perf/samples": float(samples * self.iteration),
         }
-        return metrics, stopped
+        return metrics | self._split(), stopped
+
+    def _restart_clocks(self) -> None:
+        for clock in (self._phases, self._stepping, *((self._engine_clock,) if self._engine_clock is not None else ())):
+            clock.clear()
+        self._phases.mark()
+
+    def _split(self) -> dict[str, float]:
+        """Return where this process' iteration went: collection (inference, environment, engine) and learning. [s]"""
+        collection, learning = self._phases.laps()
+        stepping = self._stepping.spans()
+        times = {"collection_time": collection, "learning_time": learning, "environment_time": stepping}
+        # Two clocks where the environment is on another device than the network: their difference may fall below zero.
+        times["inference_time"] = max(collection - stepping, 0.0)
+        if self._engine_clock is not None:
+            times["engine_time"] = self._engine_clock.spans()
+            times["environment_time"] = max(stepping - times["engine_time"], 0.0)
+        return {f"perf/{name}": seconds for name, seconds in times.items()}
 
     def _report(self, metrics: dict[str, float]) -> None:
         if self.writer is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -81,30 +80,3 @@ def to_host(scalars: Mapping[str, torch.Tensor], accelerator: Accelerator) -> di
     vector = torch.stack([scalars[name].detach().to(accelerator.device, torch.float32).reshape(()) for name in names])
     vector = cast("torch.Tensor", accelerator.reduce(vector, reduction="mean"))
     return dict(zip(names, vector.tolist(), strict=True))
-
-
-class PhaseClock:
-    """Times the phases of an iteration without making the host wait: on a GPU by events in its queue."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self._marks: list[Any] = []
-
-    def start(self) -> None:
-        """Begin an iteration."""
-        self._marks.clear()
-        self.lap()
-
-    def lap(self) -> None:
-        """End a phase."""
-        if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self._marks.append(event)
-        else:
-            self._marks.append(time.perf_counter())
-
-    def seconds(self) -> list[float]:
-        """Return the length of each phase; on a GPU only once the host has waited for the last one. [s]"""
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        return [a.elapsed_time(b) * 1e-3 if self._cuda else b - a for a, b in pairs]

@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 _HEADLINE = (
     ("perf/samples_per_second", "samples/s", "{:,.0f}"),
+    ("eval/tracked_fraction", "tracked fraction", "{:.3f}"),
     ("train/mean_reward", "reward/step", "{:.4f}"),
     ("episode/reward", "episode reward", "{:.3f}"),
     ("episode/length", "episode length", "{:.1f}"),
     ("policy/kl", "kl", "{:.4f}"),
     ("policy/learning_rate", "lr", "{:.2e}"),
 )
+_SPLIT = ("engine", "environment", "inference", "learning")
+"""Parts of an iteration, `perf/<part>_time` each; the rest is waiting and bookkeeping."""
+_EVALUATION = "eval/"
+"""Metrics of this group are measured now and then; the last ones stay shown."""
+_COLUMNS = (("reward", "curriculum"), ("termination", "env", "metric", "eval"))
+"""Groups of metrics in the left and middle column of the panel; the right one has the others."""
 
 
 def format_duration(seconds: float) -> str:
@@ -48,6 +55,13 @@ class _Progress:
         return self.elapsed() / done * max(self.total - iteration, 0)
 
 
+def time_split(metrics: Mapping[str, float]) -> str:
+    """Say which share of an iteration each part took; empty where it was not measured."""
+    whole = metrics.get("perf/iteration_time", 0.0)
+    shares = [(part, metrics[f"perf/{part}_time"] / whole) for part in _SPLIT if whole and f"perf/{part}_time" in metrics]
+    return ", ".join(f"{part} {share:.0%}" for part, share in shares)
+
+
 class PlainConsole:
     """Prints one line per iteration."""
 
@@ -57,8 +71,12 @@ class PlainConsole:
 
     def write(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Print an iteration's line."""
+        split = time_split(metrics)
         parts = [f"iteration {iteration}/{self._progress.total}"]
-        parts += [f"{label} {form.format(metrics[name])}" for name, label, form in _HEADLINE if name in metrics]
+        for name, label, form in _HEADLINE:
+            if name in metrics:
+                parts.append(f"{label} {form.format(metrics[name])}")
+                parts += [f"({split})"] if split and name == "perf/samples_per_second" else []
         parts.append(f"eta {format_duration(self._progress.remaining(iteration))}")
         print("  ".join(parts), file=self._stream, flush=True)
 
@@ -67,7 +85,7 @@ class PlainConsole:
 
 
 class LiveConsole:
-    """Redraws a panel with all metrics, grouped by the part of their name before the slash."""
+    """Redraws a panel: progress and speed above, reward terms, terminations and everything else in columns."""
 
     def __init__(self, context: WriterContext, console: Console | None = None) -> None:
         from rich.console import Console as RichConsole
@@ -75,12 +93,14 @@ class LiveConsole:
 
         self._title = context.run_name
         self._progress = _Progress(context)
-        self._live = Live(console=console or RichConsole(), auto_refresh=False, transient=False)
+        self._evaluated = {name: value for name, value in context.known.items() if name.startswith(_EVALUATION)}
+        self._live = Live(console=console or RichConsole(), auto_refresh=False, transient=False, vertical_overflow="crop")
         self._live.start()
 
     def write(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Redraw with an iteration's metrics."""
-        self._live.update(self._panel(iteration, metrics), refresh=True)
+        self._evaluated |= {name: value for name, value in metrics.items() if name.startswith(_EVALUATION)}
+        self._live.update(self._panel(iteration, {**metrics, **self._evaluated}), refresh=True)
 
     def close(self) -> None:
         """Leave the last panel on the terminal."""
@@ -90,6 +110,7 @@ class LiveConsole:
         from rich.console import Group
         from rich.panel import Panel
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         progress = self._progress
@@ -97,23 +118,45 @@ class LiveConsole:
             f"iteration {iteration}/{progress.total}   elapsed {format_duration(progress.elapsed())}   "
             f"eta {format_duration(progress.remaining(iteration))}"
         )
-        bar = ProgressBar(total=max(progress.total, 1), completed=iteration)
-        return Panel(Group(head, bar, self._table(metrics)), title=Text(self._title))
+        speed = Text("   ".join(filter(None, (_labelled(metrics, _HEADLINE[0]), time_split(metrics)))))
+        tracked = Text(_labelled(metrics, _HEADLINE[1]), style="bold")
+        bar = Table.grid(expand=True)  # alone the bar would not end its line where there is no colour
+        bar.add_row(ProgressBar(total=max(progress.total, 1), completed=iteration))
+        columns = Table.grid(padding=(0, 3))
+        left, middle, right = _columns(metrics)
+        columns.add_row(_table(left), _table(middle), _table(right))
+        return Panel(Group(head, bar, speed, tracked, columns), title=Text(self._title))
 
-    @staticmethod
-    def _table(metrics: Mapping[str, float]) -> Any:
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table.grid(padding=(0, 2))
-        formats = {name: form for name, _, form in _HEADLINE}
-        group_before = None
-        for name, value in sorted(metrics.items(), key=lambda item: item[0].rpartition("/")[0]):
-            group, _, rest = name.rpartition("/")
-            label = group if group != group_before else ""
-            table.add_row(Text(label, style="bold"), Text(rest), Text(formats.get(name, "{:.5g}").format(value)))
-            group_before = group
-        return table
+def _labelled(metrics: Mapping[str, float], line: tuple[str, str, str]) -> str:
+    name, label, form = line
+    return f"{label} {form.format(metrics[name])}" if name in metrics else ""
+
+
+def _columns(metrics: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Split metrics by the part of their name before the first slash."""
+    left, middle, right = {}, {}, {}
+    for name, value in metrics.items():
+        group = name.partition("/")[0]
+        column = left if group in _COLUMNS[0] else middle if group in _COLUMNS[1] else right
+        column[name] = value
+    return left, middle, right
+
+
+def _table(metrics: Mapping[str, float]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1))
+    formats = {name: form for name, _, form in _HEADLINE}
+    group_before = None
+    for name, value in sorted(metrics.items(), key=lambda item: item[0].rpartition("/")[0]):
+        group, _, rest = name.rpartition("/")
+        if group != group_before:
+            table.add_row(Text(group, style="bold"))
+        table.add_row(Text(f"  {rest}"), Text(formats.get(name, "{:.5g}").format(value)))
+        group_before = group
+    return table
 
 
 def make_console(context: WriterContext) -> Writer:

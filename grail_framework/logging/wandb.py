@@ -30,6 +30,7 @@ class WandbWriter:
                 id=re.sub(r"[^\w-]", "-", context.run_name),
                 dir=str(context.directory),
                 config=context.config,
+                mode=None if cfg.wandb_mode == "auto" else cfg.wandb_mode,
                 resume="allow",
             )
         except Exception as error:

@@ -46,6 +46,8 @@ class WriterContext:
     """Where training ends. [iterations]"""
     start_iteration: int = 0
     """Iterations already done; above 0 the run continues one that may have logged later ones. [iterations]"""
+    known: dict[str, float] = attrs.field(factory=dict)
+    """Metrics measured before the first iteration, as the evaluation of the policy the run starts with."""
 
 
 class MultiWriter:

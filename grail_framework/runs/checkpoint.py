@@ -36,6 +36,10 @@ class RunIdentity:
     """Digest of the configuration without logging and run length."""
     observation_layout: dict[str, dict[str, int]] = attrs.field(factory=dict)
     """Per observation group its terms, in order, with their widths."""
+    task: str = ""
+    """Qualified name of the task."""
+    robot: str = ""
+    """Registry name of the robot."""
 
 
 class CheckpointWriter:

@@ -19,6 +19,11 @@ _PANELS = (
     ("terminations per environment and control step", ("termination/",)),
     ("KL divergence [nat]", ("policy/kl",)),
     ("noise std and learning rate", ("policy/std", "policy/learning_rate")),
+    ("evaluation: tracked fraction and success rate", ("eval/tracked_fraction", "eval/success/success_rate")),
+    (
+        "time of an iteration [s]",
+        ("perf/engine_time", "perf/environment_time", "perf/inference_time", "perf/learning_time"),
+    ),
 )
 
 
@@ -35,10 +40,10 @@ def draw_curves(metrics: Path, picture: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 10), layout="constrained")
+    figure = Figure(figsize=(13, 13), layout="constrained")
     FigureCanvasAgg(figure)
     for index, (title, wanted) in enumerate(_PANELS):
-        axes = figure.add_subplot(3, 2, index + 1)
+        axes = figure.add_subplot(4, 2, index + 1)
         _panel(axes, rows, title, wanted)
     figure.savefig(picture, dpi=90)
     return picture
@@ -49,7 +54,8 @@ def _panel(axes: Axes, rows: list[dict[str, float]], title: str, wanted: tuple[s
     for name in names:
         points = [(row["iteration"], row[name]) for row in rows if row.get(name) is not None]
         label = name.partition("/")[2]
-        axes.plot([x for x, _ in points], [y for _, y in points], label=label, linewidth=1.3)
+        marker = "o" if len(points) == 1 else None  # a line through one point would not be seen
+        axes.plot([x for x, _ in points], [y for _, y in points], label=label, linewidth=1.3, marker=marker)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("iteration", fontsize=9)
     axes.grid(visible=True, alpha=0.3)

@@ -66,7 +66,7 @@ NATIVE_FORMAT: Final = CheckpointFormat(name="grail_framework", detect=detect_na
 """A torch zip file of tensors and plain values, read with `weights_only=True`.
 
 Keys: format, format_version, iteration, model, optimizer, learning_rate, num_envs, env, rollout, rng (lists, one item per
-rank), plugins, config_digest, observation_layout.
+rank), plugins, config_digest, observation_layout, task, robot.
 """
 
 

@@ -9,7 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from grail_framework.evaluation.tracking import TrackingResult
+    from grail_framework.evaluation.score import Evaluation
 
 
 @attrs.frozen(kw_only=True)
@@ -29,17 +29,15 @@ class RunSummary:
     """Over the iterations of this process' life, collection and learning together."""
     duration_s: float
     """Wall time of the training loop. [s]"""
-    zero_action: TrackingResult | None = None
+    zero_action: Evaluation | None = None
     """Evaluation of the zero action; None where it was not asked for."""
-    at_start: TrackingResult | None = None
-    at_end: TrackingResult | None = None
+    at_start: Evaluation | None = None
+    at_end: Evaluation | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain values, for JSON and hooks."""
-        plain = attrs.asdict(self)
-        plain["run_dir"] = str(self.run_dir)
+        plain: dict[str, Any] = attrs.asdict(self, recurse=False) | {"run_dir": str(self.run_dir)}
         for name in ("zero_action", "at_start", "at_end"):
-            result = getattr(self, name)
-            if result is not None:
-                plain[name]["tracked_fraction"] = result.tracked_fraction
+            evaluation: Evaluation | None = plain[name]
+            plain[name] = evaluation.as_plain() if evaluation is not None else None
         return plain

@@ -128,6 +128,23 @@ def test_first_step_equals_plain_adamw_with_one_joint_clip():
         torch.testing.assert_close(ppo.network.get_parameter(name), value, rtol=1e-4, atol=1e-7)
 
 
+def test_one_norm_over_actor_and_critic_is_clipped():
+    ppo = make_ppo(attrs.evolve(CFG, max_grad_norm=1.0))
+    std, bias = ppo.network.std, ppo.network.get_parameter("critic_module.module.2.bias")
+    norm, skipped = ppo._descend(3.0 * std.sum() + 4.0 * bias.sum() + 0.0 * sum(p.sum() for p in ppo.network.parameters()))
+    assert (norm.item(), skipped.item()) == (pytest.approx(5.0), 0.0)
+    # Clipped apart they would be 1 each.
+    assert (std.grad.item(), bias.grad.item()) == (pytest.approx(0.6, abs=1e-5), pytest.approx(0.8, abs=1e-5))
+
+
+@pytest.mark.parametrize(("slope", "bound"), [(-1.0, 0.5), (1.0, 0.001)])
+def test_the_std_is_clamped_after_every_step(slope: float, bound: float):
+    ppo = make_ppo(attrs.evolve(CFG, schedule="fixed", learning_rate=0.6))
+    # The first step of AdamW moves a parameter by the learning rate, here from 0.05 beyond either bound.
+    ppo._descend(slope * ppo.network.std.sum())
+    assert ppo.network.std.tolist() == pytest.approx([bound])
+
+
 class Poisoned(torch.autograd.Function):
     """Passes values on and gradients as NaN."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from grail_framework.config import ActionCfg, CheckpointCfg, PpoCfg, RunCfg
+from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import CheckpointError, ConfigError, RunStoppedError
 from grail_framework.learning.networks import mlp
 from grail_framework.learning.runner import OnPolicyRunner
@@ -109,6 +111,8 @@ def test_what_an_iteration_reports():
         "perf/samples_per_second",
         "perf/collection_time",
         "perf/learning_time",
+        "perf/inference_time",
+        "perf/environment_time",
         "perf/iteration_time",
         "perf/samples",
     }
@@ -117,6 +121,42 @@ def test_what_an_iteration_reports():
     assert metrics["perf/samples"] == 3 * 16 * 64
     assert metrics["env/distance"] == pytest.approx(-metrics["train/mean_reward"], rel=1e-5)
     assert 0.0 < metrics["perf/collection_time"] + metrics["perf/learning_time"] <= metrics["perf/iteration_time"]
+
+
+def test_time_is_split_into_engine_environment_inference_and_learning():
+    class Slow(PointEnv):
+        """Spends 2 ms in its engine and 1 ms beside it, in each step."""
+
+        def __init__(self) -> None:
+            super().__init__(64)
+            self.engine_clock = Stopwatch(self.device)
+
+        def step(self, actions: torch.Tensor) -> Any:
+            self.engine_clock.mark()
+            time.sleep(2e-3)
+            self.engine_clock.mark()
+            time.sleep(1e-3)
+            return super().step(actions)
+
+    env, recorder = Slow(), Recorder()
+    torch.manual_seed(0)
+    runner = OnPolicyRunner(env, CFG, mlp(2, 3, 1), Accelerator(cpu=True), writer=recorder, engine_clock=env.engine_clock)
+    runner.learn(2)
+    for metrics in recorder.metrics:  # of one iteration each, 16 steps long
+        engine, environment = metrics["perf/engine_time"], metrics["perf/environment_time"]
+        assert engine >= 32e-3
+        assert environment >= 16e-3
+        parts = engine + environment + metrics["perf/inference_time"]
+        assert parts == pytest.approx(metrics["perf/collection_time"], rel=1e-6)
+
+
+def test_evaluations_are_reported_with_the_iteration_they_follow():
+    recorder = Recorder()
+    runner = make_runner(recorder)
+    runner.evaluate = lambda iteration: {"eval/tracked_fraction": 0.1 * iteration} if iteration % 2 == 0 else {}
+    runner.learn(4)
+    shown = [metrics.get("eval/tracked_fraction") for metrics in recorder.metrics]
+    assert shown == [None, pytest.approx(0.2), None, pytest.approx(0.4)]
 
 
 def test_first_save_at_zero_then_by_frequency_and_at_the_end():

@@ -19,13 +19,17 @@ METRICS = {
 }
 
 
-def make_context(console: str = "auto") -> WriterContext:
+TIMES = {"iteration": 2.0, "engine": 1.0, "environment": 0.2, "inference": 0.1, "learning": 0.6}
+
+
+def make_context(console: str = "auto", **known: float) -> WriterContext:
     return WriterContext(
         directory=Path("nowhere"),
         run_name="walk[1]",
         project="GRAIL",
         logging=LoggingCfg(console=console),
         total_iterations=100,
+        known={name.replace("__", "/"): value for name, value in known.items()},
     )
 
 
@@ -55,6 +59,39 @@ def test_live_panel_shows_every_metric_as_it_is_written():
     text = stream.getvalue()
     for expected in ("walk[1]", "iteration 3/100", "12,346", "mean_reward", "[bold]odd", "plain"):
         assert expected in text
+
+
+def test_speed_is_shown_with_its_parts():
+    stream = io.StringIO()
+    metrics = METRICS | {f"perf/{part}_time": seconds for part, seconds in TIMES.items()}
+    PlainConsole(make_context(), stream).write(1, metrics | {"eval/tracked_fraction": 0.25})
+    parts = "samples/s 12,346  (engine 50%, environment 10%, inference 5%, learning 30%)  tracked fraction 0.250  "
+    assert parts in stream.getvalue()
+
+
+def test_live_panel_keeps_the_last_evaluation_and_sorts_terms_into_columns():
+    stream = io.StringIO()
+    console = LiveConsole(
+        make_context(eval__tracked_fraction=0.125),
+        Console(file=stream, force_terminal=True, width=100, height=50, color_system=None),
+    )
+
+    def shown(iteration: int, metrics: dict[str, float]) -> str:
+        stream.truncate(0)
+        stream.seek(0)
+        console.write(iteration, metrics)
+        return stream.getvalue()
+
+    terms = {"reward/grasp": 0.5, "termination/fall": 0.01, "policy/kl": 0.02}
+    first = shown(1, terms)
+    assert "tracked fraction 0.125" in first
+    (line,) = [line for line in first.splitlines() if "grasp" in line]
+    assert line.index("grasp") < line.index("0.5") < line.index("0.125")  # the evaluation is in the column beside the rewards
+    (line,) = [line for line in first.splitlines() if line.lstrip(" │").startswith("reward")]
+    assert line.split()[1:4] == ["reward", "eval", "policy"]
+    assert "tracked fraction 0.500" in shown(2, terms | {"eval/tracked_fraction": 0.5})
+    assert "tracked fraction 0.500" in shown(3, terms)
+    console.close()
 
 
 def test_without_a_terminal_auto_is_plain(capsys: pytest.CaptureFixture[str]):

@@ -175,6 +175,14 @@ def test_wandb_gets_the_runs_identity(tmp_path: Path, monkeypatch: pytest.Monkey
     assert wandb.settings["config"] == {"seed": 3}
 
 
+@pytest.mark.parametrize(("mode", "passed"), [("auto", None), ("online", "online"), ("offline", "offline")])
+def test_wandb_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, passed: str | None):
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    WandbWriter(make_context(tmp_path, wandb=True, wandb_mode=mode)).close()
+    assert wandb.settings["mode"] == passed  # None: W&B reads WANDB_MODE
+
+
 @pytest.mark.parametrize(
     ("fail", "calls"), [("init", ["init"]), ("log", ["init", "log"]), ("finish", ["init", "log", "log", "finish"])]
 )
@@ -214,3 +222,24 @@ def test_writers_need_no_torch():
         "assert not {'torch', 'rich', 'tensorboard', 'wandb', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_wandb_offline_keeps_the_run_in_the_run_directory(tmp_path: Path):
+    """The real package, where it is installed, in a process of its own: it starts a service that outlives the run."""
+    pytest.importorskip("wandb")
+    code = f"""
+from pathlib import Path
+from grail_framework.config import LoggingCfg
+from grail_framework.logging.wandb import WandbWriter
+from grail_framework.logging.writer import WriterContext
+cfg = LoggingCfg(wandb=True, wandb_mode="offline")
+folder = Path({str(tmp_path)!r})
+writer = WandbWriter(WriterContext(directory=folder, run_name="walk", project="GRAIL", logging=cfg, total_iterations=2))
+writer.write(1, {{"train/mean_reward": 0.5}})
+writer.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "goes on without it" not in done.stderr
+    (record,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    assert record.stat().st_size > 0

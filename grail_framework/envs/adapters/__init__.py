@@ -1,0 +1,1 @@
+"""The environment in the shapes other libraries know; each module needs the library it adapts to."""
