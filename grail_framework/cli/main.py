@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "run": ("grail_framework.cli.run:run", "Train a task."),
+    "eval": ("grail_framework.cli.eval:evaluate", "Measure how well a checkpoint follows motions."),
     "demo": ("grail_framework.cli.demo:demo", "Train for about a minute on a motion of its own."),
+    "data": ("grail_framework.cli.data.group:data", "Check, prepare, import and make motion libraries."),
     "plugins": ("grail_framework.cli.plugins:plugins", "List, show, check and create plugins."),
     "tasks": ("grail_framework.cli.tasks:tasks", "List tasks, show the values of one."),
     "terms": ("grail_framework.cli.terms:terms", "List observations, rewards and all else that plugins provide."),
+    "replay-nan": ("grail_framework.cli.replay_nan:replay_nan", "Say how an environment became invalid."),
     "doctor": ("grail_framework.cli.doctor:doctor", "Check this installation."),
 }
 """Name -> (import target, one line for --help); imported when it is called."""

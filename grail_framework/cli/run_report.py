@@ -10,7 +10,7 @@ import click
 from grail_framework.cli.render import Row, show_table
 
 if TYPE_CHECKING:
-    from grail_framework.evaluation.tracking import TrackingResult
+    from grail_framework.evaluation.score import Evaluation
     from grail_framework.runs.summary import RunSummary
 
 
@@ -47,10 +47,8 @@ def show_summary(summary: RunSummary) -> None:
     click.echo(f"\nrun directory: {summary.run_dir}")
 
 
-def _evaluation(name: str, result: TrackingResult) -> Row:
-    error = "-" if result.object_error is None else f"{result.object_error:.3f} m"
-    causes: dict[str, int] = {}
-    for cause in result.causes.values():
-        causes[cause] = causes.get(cause, 0) + 1
-    ended = ", ".join(f"{cause} {count}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
-    return Row((name, f"{result.tracked_fraction:.3f}", f"{result.mean_reward:.4f}", error, ended))
+def _evaluation(name: str, result: Evaluation) -> Row:
+    error = result.mean("obj_pos_error")
+    shown = "-" if error is None else f"{error:.3f} m"
+    ended = ", ".join(f"{cause} {count}" for cause, count in result.causes.items())
+    return Row((name, f"{result.tracked_fraction:.3f}", f"{result.mean_reward:.4f}", shown, ended))

@@ -34,9 +34,10 @@ def show(state: CliState, name: str) -> None:
     """Print every value of the task NAME, with unit and meaning."""
     from grail_framework.cli.cfg_report import describe_cfg
 
-    entry = state.manager.registry.find("task", name)
+    registry = state.manager.registry
+    entry = registry.find("task", name)
     click.echo(f"# {entry.qualified}: {entry.summary}" if entry.summary else f"# {entry.qualified}")
-    for line in describe_cfg(_build(entry)):
+    for line in describe_cfg(_build(entry), registry):
         click.echo(line)
 
 

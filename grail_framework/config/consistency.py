@@ -26,21 +26,7 @@ def check_consistency(cfg: RunCfg) -> list[str]:
     _check_shards(cfg)
     for name, event in cfg.events.items():
         _check_event(name, event)
-    check_supported(cfg)
     return list(_doubts(cfg))
-
-
-def check_supported(cfg: RunCfg) -> None:
-    """Refuse what the schema can hold and the environment does not run.
-
-    Raises:
-        ConfigError: there are event or curriculum terms.
-    """
-    for section in ("events", "curriculums"):
-        names = list(getattr(cfg, section))
-        if names:
-            removals = " ".join(f"~{section}.{name}" for name in names)
-            raise ConfigError(f"{section}: got {', '.join(names)}, and this version runs no {section}. Remove them: {removals}")
 
 
 def _check_ppo(cfg: RunCfg) -> None:

@@ -7,7 +7,8 @@ after a full reset it shows s.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -15,7 +16,12 @@ from grail_framework.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from grail_framework.config import CommandCfg
-    from grail_framework.motion.library import MotionLibrary, ReferenceFrame, ReferenceWindow
+    from grail_framework.motion.library import MotionLibrary, ReferenceFrame, ReferenceState, ReferenceWindow
+
+
+_log: Final = logging.getLogger(__name__)
+_LISTED: Final = 50
+"""Motions whose first contact is logged one by one."""
 
 
 class ReferenceCommand:
@@ -56,6 +62,7 @@ class ReferenceCommand:
                     "contact_points_left_hand or contact_points_right_hand. Re-run the preparation with contact points, "
                     "or set command.sample_before_contact=false."
                 )
+            _log_first_contacts(motions)
             return (motions.first_contact - cfg.sample_before_contact_margin).clamp_min(1)
         if cfg.start_from_first_frame:
             return torch.ones_like(motions.num_frames)
@@ -74,9 +81,9 @@ class ReferenceCommand:
         self.start = torch.where(mask, drawn, self.start)
         self.frame = torch.where(mask, self.start, self.frame)
 
-    def start_frame(self) -> ReferenceFrame:
-        """Return the reference at every environment's start frame."""
-        return self.motions.frame(self.motion_ids, self.start)
+    def start_frame(self) -> ReferenceState:
+        """Return the state at every environment's start frame."""
+        return self.motions.state(self.motion_ids, self.start)
 
     def advance(self) -> None:
         """Go to the next frame, everywhere, and gather the reference."""
@@ -116,3 +123,23 @@ class ReferenceCommand:
         self.start = state["start"].to(self.start.device).clone()
         self.frame = state["frame"].to(self.frame.device).clone()
         self.gather()
+
+
+def _log_first_contacts(motions: MotionLibrary) -> None:
+    """Log when the hands first touch, by motion and in total."""
+    first = motions.first_contact.tolist()
+    _log.info("[TrackingCommand] Derived first contact frames from motion_lib (left_hand+right_hand, %d motions)", len(first))
+    rows = zip(motions.keys, first, motions.num_frames.tolist(), motions.has_contact_labels.tolist(), strict=True)
+    for key, frame, length, labelled in list(rows)[:_LISTED]:
+        note = "no contact labels" if not labelled else "no contact" if frame == length else f"first contact at frame {frame}"
+        _log.info("[TrackingCommand]   %s: %s, %d frames", key, note, length)
+    if len(first) > _LISTED:
+        _log.info("[TrackingCommand]   and %d more motions", len(first) - _LISTED)
+    contact = motions.first_contact.float()
+    _log.info(
+        "[TrackingCommand] First contact frame: min %d, max %d, mean %.1f, median %.1f",
+        min(first),
+        max(first),
+        float(contact.mean()),
+        float(contact.quantile(0.5)),
+    )

@@ -63,6 +63,10 @@ class ObservationGroup:
         """Width of each term, in order."""
         return {key: term.width for key, term in self._terms.items()}
 
+    def values(self) -> dict[str, torch.Tensor]:
+        """Compute each term's current value (N, d), without noise and history."""
+        return {key: term.compute() for key, term in self._terms.items()}
+
     def compute(self, fresh: torch.Tensor) -> torch.Tensor:
         """Compute the vector (N, width); histories of the environments in the mask `fresh` (N,) are filled with the new value."""
         return torch.cat([self._value(term, fresh) for term in self._terms.values()], dim=-1)

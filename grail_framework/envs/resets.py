@@ -28,11 +28,17 @@ class ReferenceReset:
     Joint positions are clipped to the soft limits. Joints that motions do not describe (hands) start at their default.
     """
 
-    def __init__(self, command: ReferenceCommand, spec: SceneSpec, default_joint_pos: torch.Tensor) -> None:
+    def __init__(
+        self,
+        command: ReferenceCommand,
+        spec: SceneSpec,
+        default_joint_pos: torch.Tensor,
+        soft_limits: tuple[torch.Tensor, torch.Tensor],
+    ) -> None:
         robot, device = spec.robot, default_joint_pos.device
         self._command = command
         self._described = robot.num_motion_joints
-        self._lower, self._upper = soft_joint_limits(robot, device)
+        self._lower, self._upper = soft_limits
         self._default = default_joint_pos.repeat(spec.num_envs, 1)
         self._root_lift = torch.tensor([0.0, 0.0, command.cfg.init_z_offset], device=device)
         self._object_lift = torch.tensor([0.0, 0.0, command.cfg.object_init_z_offset], device=device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grail_framework.engine.protocol import ContactSensorSpec, ObjectSpec, SceneSpec
 from grail_framework.errors import ConfigError, DataError
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from grail_framework.config import RunCfg
     from grail_framework.motion.library import MotionLibrary
     from grail_framework.robots.spec import RobotSpec
+
+_DYNAMIC_PIECES: Final = 16
+_FIXED_PIECES: Final = 128
+"""Convex pieces of an object unless `max_pieces` says otherwise: terrain is many solids side by side, each of which must stay itself."""
 
 
 def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device: str) -> SceneSpec:
@@ -53,7 +57,14 @@ def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...
     # Only the motions that some environment follows need their object loaded.
     used = list(dict.fromkeys(paths[: cfg.num_envs]))
     objects = tuple(
-        ObjectSpec(name=f"object_{i}", path=path, mass=settings.mass, density=settings.density, friction=settings.friction)
+        ObjectSpec(
+            name=f"object_{i}",
+            path=path,
+            mass=settings.mass,
+            density=settings.density,
+            friction=settings.friction,
+            max_pieces=settings.max_pieces or (_DYNAMIC_PIECES if settings.dynamic else _FIXED_PIECES),
+        )
         for i, path in enumerate(used)
     )
     return objects, tuple(used.index(paths[env % len(paths)]) for env in range(cfg.num_envs))

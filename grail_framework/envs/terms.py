@@ -48,7 +48,7 @@ class OncePerPhase:
 
     def __init__(self, env: TrackingEnv, term: BoundTerm) -> None:
         self._env = env
-        self._term = term
+        self.term = term
         self._phase: object = None
         self._value: torch.Tensor
 
@@ -56,7 +56,7 @@ class OncePerPhase:
         """Return the term's value; not to be written to."""
         if self._phase is not self._env.view:  # a view is made anew for every phase
             self._phase = self._env.view
-            self._value = self._term.compute()
+            self._value = self.term.compute()
         return self._value
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from grail_framework.config.consistency import check_supported
 from grail_framework.envs.command import ReferenceCommand
-from grail_framework.envs.guard import invalid_rows, invalid_states
+from grail_framework.envs.curriculums import CurriculumPipeline
+from grail_framework.envs.events import EventPipeline
+from grail_framework.envs.guard import InvalidStateGuard
+from grail_framework.envs.metrics import TrackingErrors
 from grail_framework.envs.observations import ObservationGroup, SharedTerms
-from grail_framework.envs.resets import ReferenceReset
+from grail_framework.envs.resets import ReferenceReset, soft_joint_limits
 from grail_framework.envs.rewards import RewardPipeline
 from grail_framework.envs.terminations import TerminationPipeline
 from grail_framework.envs.terms import check_params
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
     from grail_framework.config import RunCfg
     from grail_framework.engine.protocol import Engine, SceneState
+    from grail_framework.envs.guard import InvalidRecord
     from grail_framework.envs.terms import BoundTerm
+    from grail_framework.envs.timing import Stopwatch
     from grail_framework.mdp.actions import ActionTransform
     from grail_framework.motion.library import MotionLibrary, ReferenceFrame, ReferenceWindow
     from grail_framework.registry import Registry
@@ -32,18 +36,18 @@ class TrackingEnv:
     """Steps `num_envs` copies of a scene along their reference motions.
 
     A step is: action transform, engine step, terminations, rewards, reset of the environments that ended, reference one frame
-    further, observations. Terms get this object and read `state`, `reference`, `window`, `view`, `motions`, `action_term`.
+    further, interval events, observations. Terms get this object and read `state`, `reference`, `window`, `view`, `motions`,
+    `action_term`; only events and curricula change anything.
     """
 
     def __init__(self, cfg: RunCfg, engine: Engine, motions: MotionLibrary, registry: Registry, *, seed: int = 0) -> None:
         """Build the environment and put every copy at a start frame.
 
         Raises:
-            ConfigError: a term's parameter is wrong, or there are event or curriculum terms.
+            ConfigError: a term's parameter is wrong, or an event changes what the engine cannot.
             EnvContractError: a term returned the wrong shape.
             DataError: the start frame rule needs contact labels that no clip has.
         """
-        check_supported(cfg)
         self.cfg = cfg
         self.engine = engine
         self.motions = motions
@@ -53,23 +57,30 @@ class TrackingEnv:
         self.step_dt = engine.spec.step_dt
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self.evaluating = False
-        self.before_reset: Callable[[], None] | None = None
-        """Called in every step after the rewards, before the environments that ended are reset; for evaluation."""
+        self.engine_clock: Stopwatch | None = None
+        """Takes a mark before and after whatever the engine does; None: it is not timed."""
+        self.auto_reset = True
+        """Start a new episode in the step in which one ends; False: only where the state is invalid, the rest is up to `reset`."""
         self.tracked_ids = torch.tensor(self.robot.body_ids(self.robot.tracked_bodies), device=self.device)
         self.anchor_id = self.robot.tracked_bodies.index(self.robot.anchor_body)
-        self.default_joint_pos = torch.tensor([joint.default_pos for joint in self.robot.joints], device=self.device)
+        self._nominal_joint_pos = torch.tensor([joint.default_pos for joint in self.robot.joints], device=self.device)
+        self.joint_offset = torch.zeros(self.num_envs, self.robot.num_joints, device=self.device)
+        """What is added to every joint target (N, J), and taken off the observed positions; see `set_joint_offset`. [rad]"""
+        self.default_joint_pos = self._nominal_joint_pos.repeat(self.num_envs, 1)
+        """The robot's default pose with the joint offset (N, J). [rad]"""
+        self.soft_joint_limits = soft_joint_limits(self.robot, self.device)
+        """Lower and upper limits (J,), shrunk by the robot's factor. [rad]"""
         self._index_cache: dict[tuple[str, tuple[str, ...]], torch.Tensor] = {}
 
         self.command = ReferenceCommand(cfg.command, motions, self.num_envs, self.step_dt, self.generator)
         self.has_contact_labels = motions.has_contact_labels[self.command.motion_ids]
         self.episode_length = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        self._pending_invalid = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._steps = torch.zeros((), device=self.device)
-        self._invalid_resets = torch.zeros((), device=self.device)
+        self._none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._all = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.observations: dict[str, torch.Tensor] = {}
         """What the last reset or step returned."""
-        self._reset_state = ReferenceReset(self.command, engine.spec, self.default_joint_pos)
+        self.start_state = ReferenceReset(self.command, engine.spec, self._nominal_joint_pos, self.soft_joint_limits)
         self._reset_scene(self._all)
 
         self.view = TrackingView(self)
@@ -77,9 +88,17 @@ class TrackingEnv:
         self.num_actions = self.action_term.num_actions
         self.terminations = TerminationPipeline(self, registry, cfg.terminations)
         self.rewards = RewardPipeline(self, registry, cfg.rewards)
-        shared: SharedTerms = {}
-        self.groups = {name: ObservationGroup(self, registry, name, group, shared) for name, group in cfg.observations.items()}
+        self._observed: SharedTerms = {}
+        self.groups = {
+            name: ObservationGroup(self, registry, name, group, self._observed) for name, group in cfg.observations.items()
+        }
         self.observation_dims = {name: group.width for name, group in self.groups.items()}
+        self.errors = TrackingErrors(self)
+        self.guard = InvalidStateGuard(self)
+        self.events = EventPipeline(self, registry, cfg.events)
+        self.curriculums = CurriculumPipeline(self, registry, cfg.curriculums)
+        self.events.start()
+        self.curriculums.start()
 
     # --- What terms read ---
 
@@ -123,14 +142,25 @@ class TrackingEnv:
             self._index_cache[key] = torch.tensor(lookup(names), dtype=torch.long, device=self.device)
         return self._index_cache[key]
 
+    def set_joint_offset(self, offset: torch.Tensor) -> None:
+        """Miscalibrate the joints by an offset (N, J) [rad]: it is added to targets and taken off observed positions."""
+        self.joint_offset.copy_(offset)
+        self.default_joint_pos.copy_(self._nominal_joint_pos + offset)
+
     # --- The gymnasium-style interface ---
 
-    def reset(self) -> dict[str, torch.Tensor]:
-        """Start every episode anew and return the observation groups, each (N, width)."""
-        self._start_episodes(self._all)
+    def reset(self, mask: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """Start every episode anew, or those of the mask (N,), and return the observation groups, each (N, width).
+
+        Rows outside the mask stay as they were last observed.
+        """
+        fresh = self._all if mask is None else mask
+        before = self.observations, {name: group.state_dict() for name, group in self.groups.items()}
+        self._start_episodes(fresh)
         self.command.gather()
         self.view = TrackingView(self)
-        return self._observe(self._all)
+        observations = self._observe(fresh)
+        return observations if mask is None else self._keep_others(mask, *before)
 
     @torch.no_grad()
     def step(
@@ -145,40 +175,56 @@ class TrackingEnv:
             Observation groups (N, width) after the reset of the environments that ended, reward (N,), terminated and truncated
             (N,) bool, and extras.
         """
-        self.engine.step(self.action_term.apply(action))
+        invalid = self._none
+        if self.cfg.safe_nan:
+            self.guard.record(action)
+        self._simulate(self.engine.step, self.action_term.apply(action))
         self.episode_length += 1
         self.view = TrackingView(self)
-        invalid = invalid_states(self.state) | self._pending_invalid
         terminated, truncated = self.terminations.compute()
         reward = self.rewards.compute()
+        self.errors.measure()
         if self.cfg.safe_nan:
-            invalid = invalid | invalid_rows(reward.unsqueeze(1))
-            reward = torch.where(invalid, torch.zeros_like(reward), reward)
+            invalid = self.guard.find(reward)
+            reward = torch.where(invalid, 0.0, reward)
             terminated = terminated | invalid
             truncated = truncated & ~invalid
-            self._invalid_resets += invalid.sum()
         self._steps += 1
-        if self.before_reset is not None:
-            self.before_reset()
-        done = terminated | truncated
-        self._start_episodes(done)
+        fresh = terminated | truncated if self.auto_reset else invalid
+        self._start_episodes(fresh)
         self.command.advance()
         self.view = TrackingView(self)
-        return self._observe(done), reward, terminated, truncated, {}
+        if self.events.any_interval:
+            self.events.tick()
+            self.view = TrackingView(self)
+        observations = self._observe(fresh)
+        if not self.evaluating:
+            self.curriculums.step()
+        return observations, reward, terminated, truncated, {}
 
     def drain_metrics(self) -> dict[str, torch.Tensor]:
         """Return what was accumulated since the last call, as scalars on the device, and start anew.
 
-        Rewards are means per control step, terminations the number of times a term fired per environment and control step.
+        Rewards and tracking errors are means per control step, terminations the number of times a term fired per environment and
+        control step, curricula what each term gave last.
         """
         steps = self._steps.clamp_min(1.0)
-        metrics = {f"reward/{name}": value for name, value in zip(self.rewards.names, self.rewards.sums / steps, strict=True)}
         rate = self.terminations.counts / (steps * self.num_envs)
-        metrics |= {f"termination/{name}": value for name, value in zip(self.terminations.names, rate, strict=True)}
-        metrics["env/invalid_env_resets"] = self._invalid_resets.clone()
-        for accumulator in (self._steps, self._invalid_resets, self.rewards.sums, self.terminations.counts):
+        metrics: dict[str, torch.Tensor] = {}
+        for prefix, names, values in (
+            ("reward/", self.rewards.names, self.rewards.sums / steps),
+            ("termination/", self.terminations.names, rate),
+            ("tracking/error_", self.errors.names, self.errors.sums / steps),
+        ):
+            metrics |= {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
+        metrics["env/invalid_env_resets"] = self.guard.resets.clone()
+        for accumulator in self._accumulators().values():
             accumulator.zero_()
-        return metrics
+        return metrics | self.curriculums.metrics()
+
+    def drain_invalid(self) -> list[InvalidRecord]:
+        """Return how each environment that became invalid since the last call did so. Waits for the device: once per iteration."""
+        return self.guard.drain()
 
     def close(self) -> None:
         """Release the engine."""
@@ -205,17 +251,16 @@ class TrackingEnv:
             "command": self.command.state_dict(),
             "generator": self.generator.get_state(),
             "episode_length": self.episode_length.clone(),
-            "pending_invalid": self._pending_invalid.clone(),
+            "guard": self.guard.state_dict(),
+            "joint_offset": self.joint_offset.clone(),
+            "reward_weights": self.rewards.weights.clone(),
+            "events": self.events.state_dict(),
+            "curriculums": self.curriculums.state_dict(),
             "action": self.action_term.state_dict(),
             "observations": {name: value.clone() for name, value in self.observations.items()},
             "histories": {name: group.state_dict() for name, group in self.groups.items()},
-            "terms": {term.name: term.state_dict() for term in self._stateful_terms()},
-            "metrics": {
-                "steps": self._steps.clone(),
-                "invalid_resets": self._invalid_resets.clone(),
-                "reward_sums": self.rewards.sums.clone(),
-                "termination_counts": self.terminations.counts.clone(),
-            },
+            "terms": {name: term.state_dict() for name, term in self._stateful_terms()},
+            "metrics": {name: accumulator.clone() for name, accumulator in self._accumulators().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -225,23 +270,22 @@ class TrackingEnv:
             CheckpointError: the state is of another scene, other motions or other terms.
         """
         metrics = state["metrics"]
-        pairs = ((self.rewards.sums, metrics["reward_sums"]), (self.terminations.counts, metrics["termination_counts"]))
-        if any(mine.shape != theirs.shape for mine, theirs in pairs):
+        if any(mine.shape != metrics[name].shape for name, mine in self._accumulators().items()):
             raise CheckpointError("the checkpoint was trained with other reward or termination terms; resume into a new run")
         self.engine.load_state_dict(state["engine"])
         self.command.load_state_dict(state["command"])
         self.generator.set_state(state["generator"])
-        for mine, theirs in (
-            *pairs,
-            (self._steps, metrics["steps"]),
-            (self._invalid_resets, metrics["invalid_resets"]),
-            (self.episode_length, state["episode_length"]),
-            (self._pending_invalid, state["pending_invalid"]),
-        ):
-            mine.copy_(theirs)
+        self.guard.load_state_dict(state["guard"])
+        for name, accumulator in self._accumulators().items():
+            accumulator.copy_(metrics[name])
+        self.episode_length.copy_(state["episode_length"])
+        self.rewards.weights.copy_(state["reward_weights"])
+        self.set_joint_offset(state["joint_offset"].to(self.device))
+        self.events.load_state_dict(state["events"])
+        self.curriculums.load_state_dict(state["curriculums"])
         self.action_term.load_state_dict(state["action"])
-        for term in self._stateful_terms():
-            term.load_state_dict(state["terms"][term.name])
+        for name, term in self._stateful_terms():
+            term.load_state_dict(state["terms"][name])
         for name, group in self.groups.items():
             group.load_state_dict(state["histories"][name])
         self.observations = {name: value.to(self.device).clone() for name, value in state["observations"].items()}
@@ -257,12 +301,15 @@ class TrackingEnv:
     def _start_episodes(self, mask: torch.Tensor) -> None:
         """Draw start frames for the environments of the mask (N,) and put robot, object and table there."""
         self.command.draw_start(mask)
+        if self.device.type == "cpu" and not mask.any():
+            return  # most steps end no episode, and asking costs something only where the host would wait for the answer
         self._place(mask)
         self.episode_length.masked_fill_(mask, 0)
-        self._pending_invalid.masked_fill_(mask, False)
+        self.guard.reset(mask)
         self.action_term.reset(mask)
-        for term in self._stateful_terms():
+        for _, term in self._stateful_terms():
             term.reset(mask)
+        self.events.reset(mask)
 
     def _reset_scene(self, mask: torch.Tensor) -> None:
         """Place everything before terms exist, so that they can be probed on a valid state."""
@@ -271,23 +318,55 @@ class TrackingEnv:
         self.command.gather()
 
     def _place(self, mask: torch.Tensor) -> None:
-        self.engine.reset(mask, self._reset_state())
+        self._simulate(self.engine.reset, mask, self.start_state())
+
+    def _simulate(self, work: Callable[..., None], *arguments: Any) -> None:
+        if self.engine_clock is None:
+            work(*arguments)
+            return
+        self.engine_clock.mark()
+        work(*arguments)
+        self.engine_clock.mark()
 
     def _observe(self, fresh: torch.Tensor) -> dict[str, torch.Tensor]:
         observations = {}
         for name, group in self.groups.items():
             vector = group.compute(fresh)
             if self.cfg.safe_nan:
-                # Too late to reset in this step: hide the row from the learner and reset it in the next one.
-                invalid = invalid_rows(vector)
-                self._pending_invalid |= invalid
-                vector = torch.where(invalid.unsqueeze(1), torch.zeros_like(vector), vector)
+                vector = self.guard.hide(vector)
             observations[name] = vector
         self.observations = observations
         return observations
 
-    def _stateful_terms(self) -> Iterator[BoundTerm]:
-        for pipeline in (self.terminations, self.rewards):
-            for term in pipeline.terms.values():
+    def _keep_others(
+        self, mask: torch.Tensor, observations: dict[str, torch.Tensor], histories: dict[str, dict[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """Take the rows outside the mask (N,) back to the given observations and history buffers."""
+        for name, group in self.groups.items():
+            self.observations[name] = torch.where(mask.unsqueeze(1), self.observations[name], observations[name])
+            rows = mask.view(-1, 1, 1)
+            group.load_state_dict(
+                {key: torch.where(rows, new, histories[name][key]) for key, new in group.state_dict().items()}
+            )
+        return self.observations
+
+    def _accumulators(self) -> dict[str, torch.Tensor]:
+        """What is summed up between two calls of `drain_metrics`."""
+        return {
+            "steps": self._steps,
+            "invalid_resets": self.guard.resets,
+            "reward_sums": self.rewards.sums,
+            "termination_counts": self.terminations.counts,
+            "error_sums": self.errors.sums,
+        }
+
+    def _stateful_terms(self) -> Iterator[tuple[str, BoundTerm]]:
+        observed = {key: once.term for key, once in self._observed.items()}
+        for kind, terms in (
+            ("termination", self.terminations.terms),
+            ("reward", self.rewards.terms),
+            ("observation", observed),
+        ):
+            for name, term in terms.items():
                 if term.instance is not None:
-                    yield term
+                    yield f"{kind}/{name}", term

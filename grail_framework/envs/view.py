@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from grail_framework.robots.rotations import quat_apply, quat_apply_inverse, quat_conj, quat_mul, yaw_quat
+from grail_framework.robots.rotations import quat_angle, quat_apply, quat_apply_inverse, quat_conj, quat_mul, yaw_quat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
     from grail_framework.envs.tracking_env import TrackingEnv
 
 
@@ -21,26 +23,38 @@ class TrackingView:
 
     def __init__(self, env: TrackingEnv) -> None:
         self._env = env
+        self._shared: dict[Hashable, torch.Tensor] = {}
+
+    def shared(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Return what `compute` gave for this key in this phase; for quantities that several terms of a plugin need."""
+        if key not in self._shared:
+            self._shared[key] = compute()
+        return self._shared[key]
+
+    def force_norm(self, sensor: str) -> torch.Tensor:
+        """Magnitude (N, links) of the forces of a contact sensor. [N]"""
+        forces = self._env.state.contact_forces
+        return self.shared(("force", sensor), lambda: torch.linalg.vector_norm(forces[sensor], dim=-1))
 
     @cached_property
     def body_pos_w(self) -> torch.Tensor:
         """Tracked bodies' positions (N, K, 3)."""
-        return self._env.state.body_pos_w[:, self._env.tracked_ids]
+        return self._env.state.body_pos_w.index_select(1, self._env.tracked_ids)
 
     @cached_property
     def body_quat_w(self) -> torch.Tensor:
         """Tracked bodies' orientations (N, K, 4)."""
-        return self._env.state.body_quat_w[:, self._env.tracked_ids]
+        return self._env.state.body_quat_w.index_select(1, self._env.tracked_ids)
 
     @cached_property
     def body_lin_vel_w(self) -> torch.Tensor:
         """Tracked bodies' linear velocities (N, K, 3)."""
-        return self._env.state.body_lin_vel_w[:, self._env.tracked_ids]
+        return self._env.state.body_lin_vel_w.index_select(1, self._env.tracked_ids)
 
     @cached_property
     def body_ang_vel_w(self) -> torch.Tensor:
         """Tracked bodies' angular velocities (N, K, 3)."""
-        return self._env.state.body_ang_vel_w[:, self._env.tracked_ids]
+        return self._env.state.body_ang_vel_w.index_select(1, self._env.tracked_ids)
 
     @cached_property
     def anchor_pos_w(self) -> torch.Tensor:
@@ -77,8 +91,37 @@ class TrackingView:
     @cached_property
     def relative_body_quat_w(self) -> torch.Tensor:
         """Reference orientations (N, K, 4), heading aligned to the robot."""
-        offset = self._heading_offset.expand_as(self._env.reference.body_quat_w)
-        return quat_mul(offset, self._env.reference.body_quat_w)
+        return quat_mul(self._heading_offset, self._env.reference.body_quat_w)
+
+    @cached_property
+    def anchor_distance(self) -> torch.Tensor:
+        """Distance (N,) of the anchor body to its reference. [m]"""
+        return torch.linalg.vector_norm(self.ref_anchor_pos_w - self.anchor_pos_w, dim=-1)
+
+    @cached_property
+    def anchor_angle(self) -> torch.Tensor:
+        """Angle (N,) between the anchor body and its reference. [rad]"""
+        return quat_angle(self.ref_anchor_quat_w, self.anchor_quat_w)
+
+    @cached_property
+    def relative_body_error_w(self) -> torch.Tensor:
+        """Re-anchored reference positions minus the robot's (N, K, 3). [m]"""
+        return self.relative_body_pos_w - self.body_pos_w
+
+    @cached_property
+    def relative_body_angle(self) -> torch.Tensor:
+        """Angles (N, K) between the tracked bodies and their reference, heading aligned. [rad]"""
+        return quat_angle(self.relative_body_quat_w, self.body_quat_w)
+
+    @cached_property
+    def object_error_w(self) -> torch.Tensor:
+        """Reference object position minus the simulated one (N, 3). [m]"""
+        return self._env.reference.object_pos_w - self._env.state.object_pos_w
+
+    @cached_property
+    def object_distance(self) -> torch.Tensor:
+        """Distance (N,) of the object to its reference. [m]"""
+        return torch.linalg.vector_norm(self.object_error_w, dim=-1)
 
     @cached_property
     def root_lin_vel_b(self) -> torch.Tensor:

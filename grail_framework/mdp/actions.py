@@ -116,7 +116,7 @@ class joint_residual(_JointAction):  # noqa: N801
         self._hand_ids = [env.joint_ids(hand.joints) for hand in self._hands]
         self._open = [torch.tensor(hand.open_action, device=env.device) for hand in self._hands]
         self._closed = [torch.tensor(hand.closed_action, device=env.device) for hand in self._hands]
-        self._offset = env.default_joint_pos.repeat(env.num_envs, 1)
+        self._reference = env.default_joint_pos - env.joint_offset  # (N, J); the hands' joints stay at their default
         self.primitives = torch.zeros(env.num_envs, len(self._hands), device=env.device)
         self.primitive_limit = 1.0 if self._linear else 0.5
         if env.cfg.command.use_motion_hand_actions and not bool(env.motions.has_hand_action.all()):
@@ -136,8 +136,8 @@ class joint_residual(_JointAction):  # noqa: N801
             self.primitives[:, i] = primitive
             closed = (primitive.clamp(-1.0, 1.0) + 1.0) / 2.0 if self._linear else (primitive >= 0.0).to(action.dtype)
             joint_action[:, ids] = torch.lerp(self._open[i], self._closed[i], closed.unsqueeze(1))
-        self._offset[:, : self._body] = self._env.reference.joint_pos
-        return self._offset + self._remember(action, joint_action)
+        self._reference[:, : self._body] = self._env.reference.joint_pos
+        return self._reference + self._env.joint_offset + self._remember(action, joint_action)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget the actions of the environments in the mask (N,)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from grail_framework.robots.rotations import quat_apply_inverse, quat_conj, quat_mul, quat_to_matrix, rotation_6d
+from grail_framework.robots.rotations import quat_apply_inverse, quat_relative, quat_to_matrix, rotation_6d
 
 if TYPE_CHECKING:
     from grail_framework.envs.tracking_env import TrackingEnv
@@ -41,25 +41,23 @@ def motion_anchor_pos_b(env: TrackingEnv) -> torch.Tensor:
 
 def motion_anchor_ori_b(env: TrackingEnv) -> torch.Tensor:
     """Give the reference anchor orientation in the robot's anchor frame (N, 6), 6D."""
-    return rotation_6d(quat_mul(quat_conj(env.view.anchor_quat_w), env.view.ref_anchor_quat_w))
+    return rotation_6d(quat_relative(env.view.anchor_quat_w, env.view.ref_anchor_quat_w))
 
 
 def motion_anchor_ori_b_mf(env: TrackingEnv) -> torch.Tensor:
     """Give the window's root orientations in the robot's anchor frame (N, 6 * W), 6D."""
-    to_body = quat_conj(env.view.anchor_quat_w).unsqueeze(1).expand_as(env.window.root_quat)
-    return rotation_6d(quat_mul(to_body, env.window.root_quat)).flatten(1)
+    return rotation_6d(quat_relative(env.view.anchor_quat_w.unsqueeze(1), env.window.root_quat)).flatten(1)
 
 
 def body_pos(env: TrackingEnv) -> torch.Tensor:
     """Give the tracked bodies' positions in the robot's anchor frame (N, 3 * K) [m]."""
     offset = env.view.body_pos_w - env.view.anchor_pos_w.unsqueeze(1)
-    return quat_apply_inverse(env.view.anchor_quat_w.unsqueeze(1).expand(-1, offset.shape[1], -1), offset).flatten(1)
+    return quat_apply_inverse(env.view.anchor_quat_w.unsqueeze(1), offset).flatten(1)
 
 
 def body_ori(env: TrackingEnv) -> torch.Tensor:
     """Give the tracked bodies' orientations in the robot's anchor frame (N, 6 * K), 6D."""
-    to_body = quat_conj(env.view.anchor_quat_w).unsqueeze(1).expand_as(env.view.body_quat_w)
-    return rotation_6d(quat_mul(to_body, env.view.body_quat_w)).flatten(1)
+    return rotation_6d(quat_relative(env.view.anchor_quat_w.unsqueeze(1), env.view.body_quat_w)).flatten(1)
 
 
 def base_lin_vel(env: TrackingEnv) -> torch.Tensor:

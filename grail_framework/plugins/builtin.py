@@ -25,6 +25,7 @@ _TASKS: Final[dict[str, tuple[str, str]]] = {
 }
 _ROBOTS: Final[dict[str, tuple[str, str]]] = {
     "g1_43dof": ("grail_framework.robots.g1:g1_43dof", "Unitree G1 with two three-finger hands, 43 joints"),
+    "g1_29dof": ("grail_framework.robots.g1:g1_29dof", "Unitree G1 with rubber hands, 29 joints"),
 }
 _ENGINES: Final[dict[str, tuple[str, str]]] = {
     "mujoco": ("grail_framework.engine.mujoco.engine:build", "MuJoCo on the CPU, in a pool of threads"),
@@ -131,6 +132,18 @@ _TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
         "grail_framework.mdp.terminations:ee_body_pos",
         "End where an end effector's height is further than the threshold [m] from the re-anchored reference",
     ),
+    "anchor_pos_adaptive": (
+        "grail_framework.mdp.terminations:anchor_pos_adaptive",
+        "`anchor_pos` with a threshold that is loosened while the reference is low",
+    ),
+    "ee_body_pos_adaptive": (
+        "grail_framework.mdp.terminations:ee_body_pos_adaptive",
+        "`ee_body_pos` with a threshold that is loosened while the reference is low",
+    ),
+    "foot_pos_xyz": (
+        "grail_framework.mdp.terminations:foot_pos_xyz",
+        "End where a foot is further than a threshold from its re-anchored reference",
+    ),
     "object_pos_deviation": (
         "grail_framework.mdp.terminations:object_pos_deviation",
         "End where the object is further than the threshold [m] from its reference position",
@@ -144,8 +157,16 @@ _TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
         "End where the current frame is the motion's last",
     ),
 }
-_EVENTS: Final[dict[str, tuple[str, str]]] = {}
-_CURRICULUMS: Final[dict[str, tuple[str, str]]] = {}
+_EVENTS: Final[dict[str, tuple[str, str]]] = {
+    "push_robot": ("grail_framework.mdp.events:push_robot", "Add a random velocity to the robot's root"),
+    "joint_default_pos": ("grail_framework.mdp.events:joint_default_pos", "Shift what counts as zero of every joint"),
+    "physics_material": ("grail_framework.mdp.events:physics_material", "Friction and restitution of the robot's surfaces"),
+    "body_com": ("grail_framework.mdp.events:body_com", "Shift the centre of mass of some bodies"),
+    "body_mass": ("grail_framework.mdp.events:body_mass", "Scale the mass and inertia of some bodies"),
+}
+_CURRICULUMS: Final[dict[str, tuple[str, str]]] = {
+    "reward_weight": ("grail_framework.mdp.curriculums:reward_weight", "Move the weight of a reward linearly over iterations"),
+}
 _ACTIONS: Final[dict[str, tuple[str, str]]] = {
     "joint_position": (
         "grail_framework.mdp.actions:joint_position",
@@ -159,12 +180,30 @@ _ACTIONS: Final[dict[str, tuple[str, str]]] = {
 _NETWORKS: Final[dict[str, tuple[str, str]]] = {
     "mlp": ("grail_framework.learning.networks:mlp", "Two multi-layer perceptrons, actor and critic"),
 }
-_METRICS: Final[dict[str, tuple[str, str]]] = {}
+_METRICS: Final[dict[str, tuple[str, str]]] = {
+    "mpjpe_g": ("grail_framework.evaluation.body_metrics:mpjpe_g", "Tracked bodies' position error in the world"),
+    "mpjpe_l": ("grail_framework.evaluation.body_metrics:mpjpe_l", "Tracked bodies' position error about the pelvis"),
+    "mpjpe_pa": ("grail_framework.evaluation.body_metrics:mpjpe_pa", "Tracked bodies' error after Procrustes alignment"),
+    "vel_dist": ("grail_framework.evaluation.body_metrics:vel_dist", "Error of the tracked bodies' first differences"),
+    "accel_dist": ("grail_framework.evaluation.body_metrics:accel_dist", "Error of the tracked bodies' second differences"),
+    "obj_pos_error": ("grail_framework.evaluation.object_metrics:obj_pos_error", "Object's distance to its reference"),
+    "obj_ori_error": ("grail_framework.evaluation.object_metrics:obj_ori_error", "Angle between object and reference"),
+    "obj_pos_error_motion": (
+        "grail_framework.evaluation.object_metrics:obj_pos_error_motion",
+        "Object's distance to its reference over the whole motion, failed or not",
+    ),
+    "success_paper": (
+        "grail_framework.evaluation.object_metrics:success_paper",
+        "Mean object error over the whole motion below 20 cm",
+    ),
+}
 _MOTION_READERS: Final[dict[str, tuple[str, str]]] = {
     "grail": (
         "grail_framework.motion.readers.grail:GrailReader",
         "Folders robot/, objects/, object_usd/, meta/ of joblib files",
     ),
+    "npz": ("grail_framework.motion.readers.npz:NpzReader", "npz archives in the layouts of holosoma and BeyondMimic"),
+    "csv": ("grail_framework.motion.readers.csv:CsvReader", "CSV tables: root position, quaternion, joints"),
 }
 _WRITERS: Final[dict[str, tuple[str, str]]] = {
     "jsonl": ("grail_framework.logging.jsonl:JsonlWriter", "metrics.jsonl in the run directory"),

@@ -115,10 +115,13 @@ def grail_register_networks(registry: Registrar) -> None:
 
 @hookspec
 def grail_register_metrics(registry: Registrar) -> None:
-    """Register evaluation metrics: what a policy's rollouts are scored by.
+    """Register evaluation metrics, all of which `grail eval` measures.
+
+    A metric is what the decorators `frame_metric` (a value per environment and frame) and `motion_metric` (a value per finished
+    motion) of `grail_framework.evaluation.metrics` return.
 
     Example:
-        registry.add("grasp_success", "grail_hoi.metrics:grasp_success")
+        registry.add("hand_force", "grail_hoi.metrics:hand_force", summary="Mean force on the hand [N]")
     """
 
 

@@ -28,6 +28,15 @@ def quat_conj(q: torch.Tensor) -> torch.Tensor:
     return torch.cat((q[..., :1], -q[..., 1:]), dim=-1)
 
 
+def quat_relative(frame: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Express unit quaternions q (..., 4) in the frame of unit quaternions `frame` (..., 4): frame^-1 q."""
+    fw, fv = frame[..., :1], frame[..., 1:]
+    qw, qv = q[..., :1], q[..., 1:]
+    fv, qv = torch.broadcast_tensors(fv, qv)
+    w = fw * qw + (fv * qv).sum(-1, keepdim=True)
+    return torch.cat((w, torch.addcmul(torch.addcmul(torch.linalg.cross(qv, fv), fw, qv), qw, fv, value=-1.0)), dim=-1)
+
+
 def quat_normalize(q: torch.Tensor) -> torch.Tensor:
     """Scale quaternions (..., 4) to unit length; a zero quaternion stays zero."""
     return q / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(torch.finfo(q.dtype).tiny)
@@ -44,7 +53,11 @@ def quat_apply(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 def quat_apply_inverse(q: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Rotate vectors v (..., 3) by the inverse of unit quaternions q (..., 4)."""
-    return quat_apply(quat_conj(q), v)
+    w, xyz = q[..., :1], q[..., 1:]
+    xyz, v = torch.broadcast_tensors(xyz, v)
+    half = torch.linalg.cross(xyz, v)
+    t = half + half
+    return torch.addcmul(v, w, t, value=-1.0) + torch.linalg.cross(xyz, t)
 
 
 def quat_from_rotvec(rotvec: torch.Tensor) -> torch.Tensor:

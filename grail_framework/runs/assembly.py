@@ -15,6 +15,7 @@ from grail_framework.envs.terms import check_params
 from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.errors import ConfigError
 from grail_framework.motion.loading import load_library
+from grail_framework.robots.lookup import find_robot
 
 if TYPE_CHECKING:
     from grail_framework.config import RunCfg
@@ -62,10 +63,11 @@ def load_parts(
     """Load robot and motions, and check what only they can tell: all before the engine is imported.
 
     Raises:
+        AssetError: the robot's own file cannot be used.
         DataError: the motion library is missing, damaged or lacks what the task needs.
     """
     registry = manager.registry
-    robot: RobotSpec = registry.find("robot", cfg.robot.name).load()()
+    robot = find_robot(cfg.robot, registry)
     device = engine_device(cfg, local_rank)
     motions = load_library(
         cfg.motion,
@@ -74,7 +76,8 @@ def load_parts(
         need_object=cfg.scene.object is not None,
         need_table=cfg.scene.table is not None,
         readers=[entry.load()() for entry in registry.entries("motion_reader")],
-        labeler=manager.contact_labels,
+        need_hand_action=cfg.command.use_motion_hand_actions,
+        labeler=manager.contact_labels if manager.labels_contacts else None,
         rank=rank,
         world_size=world_size,
     )

@@ -12,8 +12,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from grail_framework.config.compose import config_digest
 from grail_framework.config.structure import to_plain
+from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import ConfigError, PluginLoadError
-from grail_framework.evaluation.tracking import evaluate_tracking, zero_action
+from grail_framework.evaluation.rollout import zero_action
+from grail_framework.evaluation.short import evaluate_short, headline
 from grail_framework.learning.distributed import make_accelerator
 from grail_framework.learning.rng import seed_everything
 from grail_framework.learning.runner import OnPolicyRunner
@@ -32,6 +34,7 @@ from grail_framework.runs.directory import (
     save_config,
     save_meta,
 )
+from grail_framework.runs.nan_dump import FOLDER, write_dumps
 from grail_framework.runs.resume import apply_resume, plan_resume
 from grail_framework.runs.summary import RunSummary
 
@@ -42,7 +45,8 @@ if TYPE_CHECKING:
 
     from grail_framework.config import RunCfg
     from grail_framework.envs.tracking_env import TrackingEnv
-    from grail_framework.evaluation.tracking import TrackingResult
+    from grail_framework.evaluation.rollout import Policy
+    from grail_framework.evaluation.score import Evaluation
     from grail_framework.learning.networks import ActorCritic
     from grail_framework.plugins.manager import GrailPluginManager
     from grail_framework.runs.assembly import RunParts
@@ -179,9 +183,21 @@ class _Run:
             plugins=manager.plugin_set(),
             config_digest=config_digest(cfg),
             observation_layout={name: group.layout for name, group in self._env.groups.items()},
+            task=cfg.task,
+            robot=cfg.robot.name,
         )
         checkpointer = CheckpointWriter(directory, cfg.checkpoints, self.identity) if accelerator.is_main_process else None
-        self.runner = OnPolicyRunner(self._env, cfg, network, accelerator, checkpointer=checkpointer, observers=[self])
+        self._env.engine_clock = Stopwatch(self._env.device)
+        self.runner = OnPolicyRunner(
+            self._env,
+            cfg,
+            network,
+            accelerator,
+            checkpointer=checkpointer,
+            observers=[self],
+            evaluate=self._evaluate_if_due,
+            engine_clock=self._env.engine_clock,
+        )
 
     def train(self, time_budget_s: float | None) -> RunSummary:
         """Evaluate, train, evaluate."""
@@ -189,7 +205,7 @@ class _Run:
         if self._cfg.evaluation.at_start and self.runner.iteration == 0:
             self._stage("evaluating zero action and the untrained policy")
             zero, start = self._evaluate(self._zero), self._evaluate(self._policy)
-        self._open_writers()
+        self._open_writers(known={} if start is None else headline(start))
         self._manager.run_started(self._context)
         began, before = time.perf_counter(), self.runner.iteration
         total = self._learn(time_budget_s)
@@ -214,7 +230,11 @@ class _Run:
         )
 
     def on_iteration(self, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Pass an iteration's metrics to the plugins."""
+        """Keep how environments became invalid, and pass an iteration's metrics to the plugins."""
+        if metrics.get("env/invalid_env_resets", 0.0) > 0.0:
+            records = self._env.drain_invalid()
+            folder = self._directory.path / FOLDER
+            write_dumps(records, self._cfg, folder, iteration=iteration, rank=self._context.rank)
         self._manager.iteration_finished(self._context, metrics)
 
     def on_checkpoint(self, path: Path) -> None:
@@ -241,7 +261,7 @@ class _Run:
         self.runner.learn(self.runner.iteration + more)
         return self.runner.iteration
 
-    def _open_writers(self) -> None:
+    def _open_writers(self, known: dict[str, float]) -> None:
         if not self._accelerator.is_main_process:
             return
         extra = [(name, self._manager.registry.find("writer", name).load()) for name in self._cfg.logging.writers]
@@ -254,31 +274,38 @@ class _Run:
                 config=to_plain(self._cfg),
                 total_iterations=self._cfg.iterations,
                 start_iteration=self.runner.iteration,
+                known=known,
             ),
             extra,
         )
 
-    def _evaluate(self, policy: Callable[[TrackingEnv], Any]) -> TrackingResult | None:
+    def _evaluate_if_due(self, iteration: int) -> dict[str, float]:
+        every = self._cfg.evaluation.every
+        result = self._evaluate(self._policy) if every is not None and iteration % every == 0 else None
+        return {} if result is None else headline(result)
+
+    def _evaluate(self, policy: Callable[[TrackingEnv], Policy]) -> Evaluation | None:
         """Evaluate on the main process: in an environment of its own on the CPU, else in the training's, which is put back."""
         if not self._accelerator.is_main_process:
             return None
+        registry = self._manager.registry
         if self._parts.device == "cpu":
             env = build_env(self._parts, num_envs=min(self._parts.motions.num_motions, self._cfg.num_envs))
             try:
-                return evaluate_tracking(env, policy(env))
+                return evaluate_short(env, policy(env), registry)
             finally:
                 env.close()
         saved = self._env.state_dict()
         try:
-            return evaluate_tracking(self._env, policy(self._env))
+            return evaluate_short(self._env, policy(self._env), registry)
         finally:
             self._env.load_state_dict(saved)
 
     @staticmethod
-    def _zero(env: TrackingEnv) -> Any:
+    def _zero(env: TrackingEnv) -> Policy:
         return zero_action(env)
 
-    def _policy(self, _env: TrackingEnv) -> Any:
+    def _policy(self, _env: TrackingEnv) -> Policy:
         network = self.runner.network
         return lambda observations: network.action_mean(
             {name: value.to(self.runner.device) for name, value in observations.items()}

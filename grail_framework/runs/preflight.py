@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from grail_framework.config.consistency import check_consistency
 from grail_framework.config.hardware import CPU_ENGINE, has_nvidia_gpu, is_installed, plain_name
-from grail_framework.errors import CheckpointError, ConfigError
+from grail_framework.errors import AssetError, CheckpointError, ConfigError
 from grail_framework.runs.data_check import check_data, missing_path
 from grail_framework.runs.directory import LAST_LINK, RunDirectory
 from grail_framework.runs.term_check import check_terms
@@ -30,7 +30,7 @@ def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
 
     Raises:
         ConfigError: fields that contradict each other or this machine.
-        DataError: a folder or file of the motion library that is missing or not the one meant.
+        DataError: a folder or file of the motion library, or the robot's own file, that is missing or not the one meant.
         CheckpointError: a checkpoint that is not there.
         NotFoundError: a name that nothing registered.
     """
@@ -46,6 +46,8 @@ def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
 def _check_machine(cfg: RunCfg, registry: Registry) -> None:
     registry.find("engine", cfg.engine.name)
     registry.find("robot", cfg.robot.name)
+    if cfg.robot.asset is not None and not (asset := Path(cfg.robot.asset).expanduser()).exists():
+        raise AssetError(missing_path(asset, "robot.asset"))
     for writer in cfg.logging.writers:
         registry.find("writer", writer)
     if cfg.engine.device.startswith("cuda"):
@@ -89,7 +91,7 @@ def _check_start(cfg: RunCfg) -> None:
             raise CheckpointError(missing_path(directory, "--experiment-dir"))
         checkpoint = _last_of(directory, "--resume")
     else:
-        checkpoint = _resolve_checkpoint(cfg.checkpoint)
+        checkpoint = resolve_checkpoint(cfg.checkpoint)
     same = cfg.experiment_dir is not None and checkpoint.parent.resolve() == Path(cfg.experiment_dir).resolve()
     step = step_of(checkpoint)
     if cfg.resume and same and step is not None and step >= cfg.iterations:
@@ -99,8 +101,12 @@ def _check_start(cfg: RunCfg) -> None:
         )
 
 
-def _resolve_checkpoint(text: str) -> Path:
-    """Find the checkpoint file that a file or run directory means."""
+def resolve_checkpoint(text: str) -> Path:
+    """Find the checkpoint file that a file or run directory means.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     path = Path(text)
     if not text:
         raise CheckpointError("--checkpoint: got an empty path; is the shell variable in it set?")

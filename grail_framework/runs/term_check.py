@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PLAIN: Final = (bool, int, float, str, type(None))
 _SENSOR: Final = "sensor"
 """Parameter by which terms name a contact sensor of the scene."""
+_EVENT: Final = ("env", "mask")
+"""What the environment passes to an event itself."""
 _NETWORK: Final = ("actor_obs_dim", "critic_obs_dim", "num_actions", "init_noise_std", "min_noise_std", "max_noise_std")
 """What the run passes to a network itself."""
 
@@ -52,7 +54,7 @@ def term_uses(cfg: RunCfg) -> Iterator[TermUse]:
     for name, termination in cfg.terminations.items():
         yield TermUse(kind="termination", path=f"terminations.{name}", func=termination.func, params=termination.params)
     for name, event in cfg.events.items():
-        yield TermUse(kind="event", path=f"events.{name}", func=event.func, params=event.params)
+        yield TermUse(kind="event", path=f"events.{name}", func=event.func, params=event.params, supplied=_EVENT)
     for name, curriculum in cfg.curriculums.items():
         yield TermUse(kind="curriculum", path=f"curriculums.{name}", func=curriculum.func, params=curriculum.params)
     yield TermUse(kind="action", path="action", func=cfg.action.func, params=cfg.action.params)

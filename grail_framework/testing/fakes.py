@@ -74,13 +74,19 @@ class KinematicEngine:
     def reset(self, mask: torch.Tensor, to: ResetState) -> None:
         """Put the environments of the mask (N,) into the given state."""
         for name in self._reset_fields():
-            value = getattr(to, name)
+            value, buffer = getattr(to, name), getattr(self.state, name)
+            if value is None and name in ("object_lin_vel_w", "object_ang_vel_w"):
+                value = torch.zeros_like(buffer)  # at rest
             if value is not None:
-                buffer = getattr(self.state, name)
                 buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
         for force in self.state.contact_forces.values():
             force.masked_fill_(mask.view(-1, 1, 1), 0.0)
         self.refresh()
+
+    def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
+        """Write the root's velocities in the environments of the mask (N,); nothing moves by them."""
+        for buffer, value in ((self.state.root_lin_vel_w, lin_vel_w), (self.state.root_ang_vel_w, ang_vel_w)):
+            buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `reset` sets."""
@@ -98,7 +104,8 @@ class KinematicEngine:
     @staticmethod
     def _reset_fields() -> tuple[str, ...]:
         root = ("root_pos_w", "root_quat_w", "root_lin_vel_w", "root_ang_vel_w")
-        return (*root, "joint_pos", "joint_vel", "object_pos_w", "object_quat_w", "table_pos_w", "table_quat_w")
+        scene = ("object_pos_w", "object_quat_w", "object_lin_vel_w", "object_ang_vel_w", "table_pos_w", "table_quat_w")
+        return (*root, "joint_pos", "joint_vel", *scene)
 
 
 def standing_clip(robot: RobotSpec, *, key: str = "stand", frames: int = 60, with_object: bool = False) -> MotionClip:
@@ -133,8 +140,10 @@ def standing_clip(robot: RobotSpec, *, key: str = "stand", frames: int = 60, wit
     )
 
 
-def write_box_library(folder: Path, keys: Sequence[str] = ("stand__000", "stand__001")) -> Path:
+def write_box_library(folder: Path, keys: Sequence[str] = ("stand__000", "stand__001"), *, table: bool = False) -> Path:
     """Write a library of `standing_clip`s with a box of 20 cm and 0.1 kg in the GRAIL layout, for tests of whole runs.
+
+    With a table the box stands, in the first frame, at the edge of one that is 2 m by 0.6 m by 4 cm.
 
     Returns:
         The folder, to be given as `--data`.
@@ -151,6 +160,10 @@ def write_box_library(folder: Path, keys: Sequence[str] = ("stand__000", "stand_
     for key in keys:
         clip = standing_clip(robot, key=key, with_object=True)
         names = tuple(clip.joint_names[i] for i in order)
-        write_clip(attrs.evolve(clip, joint_names=names, joint_pos=clip.joint_pos[:, order]), folder, robot)
+        clip = attrs.evolve(clip, joint_names=names, joint_pos=clip.joint_pos[:, order])
+        if table:
+            under_box = np.asarray([1.35, 0.0, robot.spawn_height - 0.1 - 0.02], dtype=np.float32)
+            clip = attrs.evolve(clip, table_pos=under_box, table_quat=np.asarray([1, 0, 0, 0], dtype=np.float32))
+        write_clip(clip, folder, robot)
         write_box_usd(folder / "object_usd" / f"{key}.usd", (0.2, 0.2, 0.2), mass=0.1)
     return folder

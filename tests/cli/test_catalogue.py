@@ -8,6 +8,7 @@ import pytest
 from grail_framework import hookimpl
 from grail_framework.cli.cfg_report import describe_cfg, walk
 from grail_framework.config import ActionCfg, EngineCfg, RewardTermCfg, RunCfg
+from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.plugins.results import HealthCheck
 
 
@@ -31,8 +32,44 @@ def test_every_leaf_has_value_unit_and_meaning():
         ("stiffness = 2.5 [N/m]", "How stiff it is."),
         ("links = [a, b]", "What it joins."),
         ("rest = null", "Length at rest; None: measured."),
-        ("terms.x = 1", "Counts."),
+        ("terms.x = 1 [-]", "Counts."),
     ]
+
+
+PARAMETERS = ("core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground")
+
+
+@pytest.mark.parametrize("task", PARAMETERS)
+def test_every_number_of_a_task_has_a_unit(task):
+    """A number without dimension has the unit `-`; widths of layers are the networks' own affair."""
+    registry = GrailPluginManager().load().registry
+    leaves = list(walk(registry.find("task", task).load()(), registry=registry))
+    numbers = [(path, doc.unit) for path, value, doc in leaves if is_number(value) and not path.startswith("network.")]
+    assert len(numbers) > 40
+    assert [path for path, unit in numbers if not unit] == []
+
+
+def is_number(value):
+    if isinstance(value, tuple) and value:
+        return all(map(is_number, value))
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def test_parameters_are_described_by_their_terms():
+    registry = GrailPluginManager().load().registry
+    lines = "\n".join(describe_cfg(registry.find("task", "hoi:pnp_table").load()(), registry))
+    for expected in (
+        "rewards.grasp_right.weight = 40.0 [1/s]",
+        "rewards.grasp_right.params.force_threshold = 0.1 [N]",
+        "rewards.tracking_body_linvel.params.std = 1.0 [m/s]",
+        "terminations.anchor_ori.params.threshold = 1.0 [rad^2]",
+        "observations.policy.terms.joint_vel.noise.high = 0.5 [rad/s]",
+        "observations.policy.terms.motion_anchor_ori_b.noise.low = -0.05 [-]",
+        "scene.table.size = [2.0, 0.6, 0.04] [m]",
+        "algorithm.gamma = 0.99 [-]",
+    ):
+        assert expected in lines
+    assert "# largest squared angle." in lines
 
 
 def small_task():
@@ -104,7 +141,7 @@ def test_clashing_names_are_listed_qualified(grail_cli, register_plugin):
 
 def test_terms_list_by_kind(grail_cli):
     lines = grail_cli("terms", "list", "--kind", "robot").stdout.splitlines()
-    assert [line.split()[:3] for line in lines[1:]] == [["robot", "g1_43dof", "core"]]
+    assert [line.split()[:3] for line in lines[1:]] == [["robot", "g1_29dof", "core"], ["robot", "g1_43dof", "core"]]
     assert "nothing is registered" in grail_cli("terms", "list", "--kind", "cli").stdout
     assert grail_cli("terms", "list", "--kind", "colour").exit_code == 2
 

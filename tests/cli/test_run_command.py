@@ -108,9 +108,7 @@ def launched(monkeypatch):
         )
 
     def result(fraction):
-        return SimpleNamespace(
-            tracked_fraction=fraction, mean_reward=0.05, object_error=None, causes={"box": "anchor_pos", "can": "anchor_pos"}
-        )
+        return SimpleNamespace(tracked_fraction=fraction, mean_reward=0.05, mean=lambda _: None, causes={"anchor_pos": 2})
 
     # The module is not imported: it would bring torch and accelerate into a test of the command line.
     monkeypatch.setitem(sys.modules, "grail_framework.runs.launch", SimpleNamespace(launch=launch))

@@ -197,7 +197,8 @@ DATA = (
     _m("a bad expression", (*GOOD, "motion.filter_motion_keys=['(box']"), "'(box'", "no regular expression"),
     _m("all motions removed", (*GOOD, "motion.remove_motion_keys=[box,cup]"), "removes all 3 motions"),
     _m("more shards than motions", (*GOOD, "motion.shard_world_size=8"), "motion.shard_world_size", "8", "1 to 3"),
-    _m("curriculum", (*GOOD, "+curriculums.harder.func=core:x"), "curriculums", "~curriculums.harder"),
+    _m("curriculum", (*GOOD, "+curriculums.harder.func=core:reward_weigth"), "curriculums.harder.func", "'core:reward_weight'"),
+    _m("event", (*GOOD, "+events.p.func=core:push_robot", "+events.p.mode=interval"), "events.p", "interval_range_s=[4.0,6.0]"),
 )
 
 START = (

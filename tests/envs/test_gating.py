@@ -1,12 +1,18 @@
 import attrs
+import numpy as np
 import pytest
 import torch
 
+from grail_framework import hookimpl
 from grail_framework.config import ContactGate, RewardTermCfg
+from grail_framework.envs.command import ReferenceCommand
 from grail_framework.envs.gating import check_gates
+from grail_framework.envs.scene import scene_spec
+from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.errors import DataError
+from grail_framework.motion.clip import ContactLabels
 from grail_framework.motion.library import MotionLibrary
-from grail_framework.testing.fakes import standing_clip
+from grail_framework.testing.fakes import KinematicEngine, standing_clip
 
 
 def gated(missing, factor=None):
@@ -68,3 +74,42 @@ def test_gates_with_a_stand_in_need_no_labels(robot):
     motions = MotionLibrary.build([unlabelled(robot)], robot, device="cpu")
     check_gates(gated("ones"), motions)
     check_gates(gated("zero"), motions)
+
+
+@pytest.mark.parametrize(("missing", "expected"), [("ones", 1.0), ("zero", -0.25)])
+def test_a_stand_in_label_counts_for_the_anti_contact_part_too(make_env, cfg, robot, missing, expected):
+    env = make_env(attrs.evolve(cfg, rewards=gated(missing, factor=-0.25)), [unlabelled(robot)])
+    assert rewards_over(env, 3)[:, 0].tolist() == pytest.approx([expected] * 3)
+
+
+def test_only_the_named_hand_gates(make_env, cfg, robot):
+    clip = standing_clip(robot, with_object=True)
+    points = clip.object.contact_points
+    clip = attrs.evolve(clip, object=attrs.evolve(clip.object, contact_points={"left": points["left"], "right": {}}))
+    assert (rewards_over(make_env(attrs.evolve(cfg, rewards=gated("error")), [clip]), 40) == 0.0).all()
+
+
+def test_labels_of_a_plugin_gate_and_decide_where_episodes_start(
+    grail_manager, register_plugin, registry, robot, cfg, tmp_path
+):
+    """A plugin's labels go before the clip's own: here the right hand touches from frame 12 instead of 30 on."""
+
+    def grail_contact_labels(motion, num_frames, target_fps):
+        assert (motion.key, target_fps) == ("stand", 50.0)
+        label = np.zeros((num_frames, 2), dtype=np.float32)
+        label[12:, 1] = 1.0
+        return ContactLabels(label=label, center=np.zeros((num_frames, 2, 3), dtype=np.float32))
+
+    register_plugin(hookimpl(grail_contact_labels))
+    clip = attrs.evolve(standing_clip(robot, with_object=True), object_usd=tmp_path / "object.usd")
+    motions = MotionLibrary.build([clip], robot, device="cpu", labeler=grail_manager.contact_labels)
+    assert motions.first_contact.tolist() == [12]
+    cfg = attrs.evolve(cfg, rewards=gated("error"))
+    env = TrackingEnv(cfg, KinematicEngine(scene_spec(cfg, robot, motions, device="cpu")), motions, registry)
+    rewards = rewards_over(env, 20)[:, 0]
+    assert rewards[:12].tolist() == [0.0] * 12
+    assert rewards[12:].tolist() == pytest.approx([1.0] * 8)
+    before = attrs.evolve(cfg.command, sample_before_contact=True, start_from_first_frame=False)
+    command = ReferenceCommand(before, motions, 200, 0.02, torch.Generator().manual_seed(0))
+    command.draw_start(torch.ones(200, dtype=torch.bool))
+    assert set(command.start.tolist()) == {0, 1}  # 12 less the margin of 10

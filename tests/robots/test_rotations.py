@@ -27,6 +27,7 @@ def test_products_and_rotated_vectors_agree_with_scipy() -> None:
     a, b = random_quats(50, 1), random_quats(50, 2)
     v = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     same_rotation(rot.quat_mul(a, b), scipy_of(a) * scipy_of(b), 1e-7)
+    same_rotation(rot.quat_relative(a, b), scipy_of(a).inv() * scipy_of(b), 1e-7)
     same_rotation(rot.quat_conj(a), scipy_of(a).inv(), 1e-7)
     np.testing.assert_allclose(rot.quat_apply(a, v), scipy_of(a).apply(v.numpy()), atol=1e-12)
     np.testing.assert_allclose(rot.quat_apply_inverse(a, v), scipy_of(a).inv().apply(v.numpy()), atol=1e-12)

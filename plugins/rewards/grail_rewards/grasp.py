@@ -20,52 +20,70 @@ _EPS = 1e-6
 
 def contact_count(env: TrackingEnv, sensor: str, force_threshold: float) -> torch.Tensor:
     """Count the links (N,) of a contact sensor whose force exceeds the threshold [N]."""
-    force = torch.linalg.vector_norm(env.state.contact_forces[sensor], dim=-1)
-    return (force > force_threshold).sum(dim=1)
+    return (env.view.force_norm(sensor) > force_threshold).sum(dim=1)
 
 
 def grasp(env: TrackingEnv, *, sensor: str, force_threshold: float = 0.1, min_contacts: int = 3) -> torch.Tensor:
-    """Reward finger links in contact: min(contacts / min_contacts, 1), forces above the threshold [N] counted."""
+    """Reward finger links in contact: min(contacts / min_contacts, 1).
+
+    Args:
+        env: the environment.
+        sensor: name of the contact sensor between the hand's links and the object.
+        force_threshold: force that counts as contact. [N]
+        min_contacts: number of links from which the reward is full. [links]
+    """
     return (contact_count(env, sensor, force_threshold) / min_contacts).clamp(max=1.0)
 
 
 def finger_direction(env: TrackingEnv, *, hand: str, use_contact_center: bool = True) -> torch.Tensor:
     """Reward thumb and fingers for lying on opposite sides of what is grasped; may be negative.
 
-    -dot(unit(thumb - ref), unit(mean(index, middle) - ref)), where ref is the contact centre of the reference, or the simulated
-    object's position where the reference has none or `use_contact_center` is off.
+    -dot(unit(thumb - ref), unit(mean(index, middle) - ref)), where ref is the reference's contact centre in the world, or the
+    simulated object's position where the motion has no contact labels, that centre is at the origin, or `use_contact_center` is off.
+
+    Args:
+        env: the environment.
+        hand: left or right.
+        use_contact_center: refer to the contact centre instead of the object.
     """
-    tips = _fingertips(env, hand)
+    tips = fingertips(env, hand)
     ref = env.state.object_pos_w
     if use_contact_center:
         center = contact_center_w(env, hand)
-        known = torch.linalg.vector_norm(center, dim=-1, keepdim=True) > _EPS
-        ref = torch.where(known, center, ref)
-    thumb = _unit(tips[:, 0] - ref)
-    fingers = _unit(tips[:, 1:].mean(dim=1) - ref)
-    return -(thumb * fingers).sum(dim=-1)
+        known = env.has_contact_labels & (torch.linalg.vector_norm(center, dim=-1) > _EPS)
+        ref = torch.where(known.unsqueeze(1), center, ref)
+    thumb, index, middle = (tips - ref.unsqueeze(1)).unbind(1)
+    return -(_unit(thumb) * _unit(0.5 * (index + middle))).sum(dim=-1)
 
 
 def contact_center(env: TrackingEnv, *, hand: str) -> torch.Tensor:
-    """Reward the three fingertips for being at the contact centre: exp(-10 * mean distance); 0 where the reference has none."""
+    """Reward the three fingertips for being at the contact centre: exp(-10 * mean distance); 0 where the reference has none.
+
+    Args:
+        env: the environment.
+        hand: left or right.
+    """
     local = env.reference.contact_center[:, HANDS.index(hand)]
-    distance = torch.linalg.vector_norm(_fingertips(env, hand) - contact_center_w(env, hand).unsqueeze(1), dim=-1).mean(dim=1)
+    distance = torch.linalg.vector_norm(fingertips(env, hand) - contact_center_w(env, hand).unsqueeze(1), dim=-1).mean(dim=1)
     known = torch.linalg.vector_norm(local, dim=-1) > _EPS
-    return torch.where(known, torch.exp(-10.0 * distance), torch.zeros_like(distance))
+    return torch.where(known, torch.exp(-10.0 * distance), 0.0)
 
 
 def contact_center_w(env: TrackingEnv, hand: str) -> torch.Tensor:
-    """Contact centre (N, 3) of the current frame, moved to the world with the reference object pose; zeros where there is none."""
-    local = env.reference.contact_center[:, HANDS.index(hand)]
-    world = env.reference.object_pos_w + quat_apply(env.reference.object_quat_w, local)
-    known = torch.linalg.vector_norm(local, dim=-1, keepdim=True) > _EPS
-    return torch.where(known, world, torch.zeros_like(world))
+    """Contact centre (N, 3) of the current frame, moved to the world with the reference object pose."""
+
+    def compute() -> torch.Tensor:
+        local = env.reference.contact_center[:, HANDS.index(hand)]
+        return env.reference.object_pos_w + quat_apply(env.reference.object_quat_w, local)
+
+    return env.view.shared(("contact_center_w", hand), compute)
 
 
-def _fingertips(env: TrackingEnv, hand: str) -> torch.Tensor:
-    """Positions (N, 3, 3) of the thumb's, index finger's and middle finger's last link."""
+def fingertips(env: TrackingEnv, hand: str) -> torch.Tensor:
+    """Positions (N, 3, 3) of the last links of thumb, index finger and middle finger."""
     spec = env.robot.hands[hand]
-    return env.state.body_pos_w[:, env.body_ids((spec.thumb_tip, spec.index_tip, spec.middle_tip))]
+    ids = env.body_ids((spec.thumb_tip, spec.index_tip, spec.middle_tip))
+    return env.view.shared(("fingertips", hand), lambda: env.state.body_pos_w.index_select(1, ids))
 
 
 def _unit(vector: torch.Tensor) -> torch.Tensor:

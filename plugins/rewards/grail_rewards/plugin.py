@@ -24,7 +24,22 @@ _REWARDS: Final[dict[str, tuple[str, str]]] = {
         "grail_rewards.regularisers:finger_primitive_limit",
         "Hand primitives beyond their useful range",
     ),
-    "meta_action_rate_l2": ("grail_rewards.regularisers:meta_action_rate_l2", "Change of the policy's output"),
+    "meta_action_rate_l2": (
+        "grail_rewards.regularisers:meta_action_rate_l2",
+        "Change of the policy's output, from the second action on",
+    ),
+    "action_rate_l2": ("grail_rewards.regularisers:action_rate_l2", "Change of the policy's output, from the first action on"),
+    "joint_limit": ("grail_rewards.regularisers:joint_limit", "Joints beyond their soft limits"),
+    "joint_acc_l2": ("grail_rewards.regularisers:joint_acc_l2", "Acceleration of some joints"),
+    "feet_acc": ("grail_rewards.regularisers:feet_acc", "Acceleration of the ankle joints"),
+    "upright_penalty": ("grail_rewards.regularisers:upright_penalty", "Tilt of pelvis and torso"),
+    "anti_shake_ang_vel": ("grail_rewards.regularisers:anti_shake_ang_vel", "Trembling of the wrists"),
+    "hand_table_contact_penalty": ("grail_rewards.contact:hand_table_contact_penalty", "Force of the hand on the table"),
+    "approach_velocity_penalty": ("grail_rewards.contact:approach_velocity_penalty", "A fast hand near the object"),
+    "tracking_vr_5point_local": (
+        "grail_rewards.points:tracking_vr_5point_local",
+        "Head, wrists and feet in their places as seen from the root",
+    ),
 }
 
 

@@ -12,12 +12,31 @@ if TYPE_CHECKING:
     from grail_framework.envs.tracking_env import TrackingEnv
 
 
+def hand_table_contact_termination(env: TrackingEnv, *, sensor: str, threshold: float) -> torch.Tensor:
+    """End where the links of a sensor together press the table with more than a threshold.
+
+    Args:
+        env: the environment.
+        sensor: name of the contact sensor between the hand's links and the table.
+        threshold: largest sum of the links' forces. [N]
+    """
+    return env.view.force_norm(sensor).sum(dim=1) > threshold
+
+
 class grasp_failure_after_contact:  # noqa: N801 - terms are named as they are written in a config
     """End where the hand should have grasped for a while and never did; a class because it remembers who grasped.
 
     Fires when more than `grace_steps` control steps have passed since the reference label's onset in this episode and no grasp has
-    happened yet: a grasp is `min_contacts` links of the sensor with a force above the threshold [N]. Without labels, the onset is the
-    first contact of the sensor. Once a grasp has happened in an episode, it never fires.
+    happened yet. Without labels, the onset is the first contact of the sensor. Once a grasp has happened in an episode, it never
+    fires.
+
+    Args:
+        env: the environment.
+        sensor: name of the contact sensor between the hand's links and the object.
+        hand: left or right; whose label says when the grasp should be.
+        force_threshold: force that counts as contact. [N]
+        min_contacts: number of links in contact that are a grasp. [links]
+        grace_steps: how long after the onset the grasp may come. [control steps]
     """
 
     def __init__(
@@ -40,8 +59,7 @@ class grasp_failure_after_contact:  # noqa: N801 - terms are named as they are w
 
     def __call__(self, env: TrackingEnv) -> torch.Tensor:
         """Return (N,) bool."""
-        touching = torch.linalg.vector_norm(env.state.contact_forces[self._sensor], dim=-1) > self._threshold
-        contacts = touching.sum(dim=1)
+        contacts = (env.view.force_norm(self._sensor) > self._threshold).sum(dim=1)
         labelled = env.reference.contact_label[:, self._hand] > 0.5
         onset = torch.where(env.has_contact_labels, labelled, contacts > 0)
         started = onset | (self._since_onset >= 0)
