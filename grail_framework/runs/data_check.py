@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from grail_framework.registry import Registry
 
 _PARTS: Final = ("robot", "objects", "object_usd", "meta", "bps")
-_USD: Final = (".usd", ".usda", ".usdc")
+_USD: Final = (".usd", ".usda", ".usdc", ".usdz")
+_STORE: Final = "store.json"
+"""What a packed store is known by; written here too, since the store's own module loads numpy."""
+_SUFFIXES: Final = {"grail": ".pkl", "npz": ".npz", "csv": ".csv"}
+"""Suffix of the motion files of the core's readers; what a plugin's reads is not known here."""
 
 
 def check_data(cfg: RunCfg, registry: Registry) -> list[str]:
@@ -37,16 +41,21 @@ def check_data(cfg: RunCfg, registry: Registry) -> list[str]:
         if any(entry.name == plain_name(cfg.task) for entry in registry.entries("demo_library")):
             return []
         raise DataError(f"task {cfg.task!r} has no demo library, so it needs motions. Add --data DIR, a folder with robot/")
+    if motion.data is not None and (Path(motion.data) / _STORE).is_file():
+        return []  # a packed store was checked when it was made, and is again when it is opened
     robot = _robot_folder(motion, registry)
-    if robot is None:
+    reader = _reader(motion, robot, registry)
+    if reader not in _SUFFIXES:
         return []
-    stems = _stems(robot, (".pkl",), "motions (*.pkl)", "--data") if robot.is_dir() else []
-    root = robot.parent
+    suffix = _SUFFIXES[reader]
+    stems = _stems(robot, (suffix,), f"motions (*{suffix})", "--data") if robot.is_dir() else []
+    root = _library_folder(motion, robot)
     if cfg.scene.object is not None:
-        _check_part(motion.object_dir, root / "objects", "motion.object_dir", (".pkl",))
+        _check_object_motions(motion, root, reader)
         _check_object_usd(motion, root)
     if cfg.scene.table is not None:
-        _check_part(motion.meta_dir, root / "meta", "motion.meta_dir", (".pkl",))
+        beside = robot.parent / "meta"
+        _check_part(motion.meta_dir, beside if beside.is_dir() else root / "meta", "motion.meta_dir", (".pkl",))
     notes = _check_bps(cfg, root)
     return notes + (_check_selection(motion, stems) if stems else [])
 
@@ -71,13 +80,21 @@ def missing_path(path: Path, what: str) -> str:
     return f"{what}: {path} does not exist; {hint}"
 
 
-def _robot_folder(motion: MotionCfg, registry: Registry) -> Path | None:
-    """Find the folder or file of robot motions in the GRAIL layout; None: another registered reader knows the files."""
+def _reader(motion: MotionCfg, robot: Path, registry: Registry) -> str:
+    """Name the reader that knows the files; that of the GRAIL layout where none does, since its folders were found."""
+    # Readers are imported where the names do not tell: importing them takes longer than all other checks.
+    if robot.suffix == ".pkl" or (robot.is_dir() and any(robot.glob("*.pkl"))):
+        return "grail"
+    return next((entry.name for entry in registry.entries("motion_reader") if entry.load()().detect(motion)), "grail")
+
+
+def _robot_folder(motion: MotionCfg, registry: Registry) -> Path:
+    """Find the folder or file of robot motions."""
     if motion.robot_dir is not None:
         return _existing(motion.robot_dir, "motion.robot_dir")
     data = _existing(motion.data or "", "--data")
     if data.is_file():
-        if data.suffix == ".pkl":
+        if data.suffix == ".pkl" or _is_known(motion, registry):
             return data
         raise DataError(f"--data: {data} is a file, allowed: a folder with robot/. Did you mean {_library_above(data)}?")
     if (data / "robot").is_dir():
@@ -90,9 +107,20 @@ def _robot_folder(motion: MotionCfg, registry: Registry) -> Path | None:
         return data
     if not any(data.iterdir()):
         raise DataError(f"--data: {data} is empty, allowed: a folder with robot/*.pkl")
-    if any(entry.load()().detect(motion) for entry in registry.entries("motion_reader")):
-        return None
+    if _is_known(motion, registry):
+        return data
     raise DataError(f"--data: {data} has no folder robot/; it holds {_listing(data)}.{_elsewhere(data)}")
+
+
+def _is_known(motion: MotionCfg, registry: Registry) -> bool:
+    return any(entry.load()().detect(motion) for entry in registry.entries("motion_reader"))
+
+
+def _library_folder(motion: MotionCfg, robot: Path) -> Path:
+    """Return the folder that the other parts are beside."""
+    named = robot if motion.data is None else Path(motion.data)
+    folder = named if named.is_dir() else named.parent
+    return folder.parent if folder.name == "robot" else folder
 
 
 def _existing(text: str, what: str) -> Path:
@@ -145,6 +173,16 @@ def _check_part(named: str | None, usual: Path, field: str, suffixes: tuple[str,
         _stems(path, suffixes, f"files ({', '.join('*' + s for s in suffixes)})", field)
     elif path.suffix not in suffixes:
         raise DataError(f"{field}: {path} is a file, allowed: a folder with {', '.join('*' + s for s in suffixes)}")
+
+
+def _check_object_motions(motion: MotionCfg, root: Path, reader: str) -> None:
+    if reader == "csv":
+        raise DataError(
+            f"--data: {root} holds CSV tables, which have no object motion, and the task needs one. Make a library of them: "
+            "grail data import"
+        )
+    if reader == "grail":  # npz archives hold the object's motion themselves
+        _check_part(motion.object_dir, root / "objects", "motion.object_dir", (".pkl",))
 
 
 def _check_object_usd(motion: MotionCfg, root: Path) -> None:

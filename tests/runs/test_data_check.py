@@ -6,8 +6,14 @@ import pytest
 
 from grail_framework.config.compose import RunOptions, compose
 from grail_framework.errors import ConfigError, DataError
+from grail_framework.motion.loading import load_library
+from grail_framework.motion.readers.grail import GrailReader
+from grail_framework.motion.store.building import pack_library
+from grail_framework.motion.writer import write_clip
 from grail_framework.plugins.manager import GrailPluginManager
+from grail_framework.robots.g1 import g1_43dof
 from grail_framework.runs.data_check import check_data
+from grail_framework.tasks.demo import squat_and_wave
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +38,27 @@ def test_other_layouts_are_libraries(registry, folder):
     file = next(folder.glob("walk.*"))
     assert check(registry, file) == []
     assert check(registry, folder, robot_dir=str(folder)) == []
+
+
+def test_a_packed_store_is_a_library(registry, tmp_path):
+    robot = g1_43dof()
+    write_clip(squat_and_wave(robot, key="squat"), tmp_path / "library", robot)
+    source = attrs.evolve(motion_cfg(registry), data=str(tmp_path / "library"))
+    pack_library(source, robot, GrailReader(), tmp_path / "store")
+    assert check(registry, tmp_path / "store") == []
+    library = load_library(
+        attrs.evolve(source, data=str(tmp_path / "store")),
+        robot,
+        device="cpu",
+        need_object=False,
+        need_table=False,
+        readers=[GrailReader()],
+    )
+    assert library.keys == ("squat",)
+
+
+def motion_cfg(registry):
+    return compose(registry, task="motion_tracking", options=RunOptions()).cfg.motion
 
 
 def test_their_stems_are_what_filters_are_checked_against(registry, folder):

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class ClipSource(Protocol):
-    """An opened motion library: its stems are known, its clips are read one at a time."""
+    """An opened motion library: its stems are known, its clips are read one at a time.
+
+    A source that also has `library_faults() -> Sequence[ClipFault]` says there what is wrong beside the motions, such as assets of no
+    motion; `grail data check` shows it.
+    """
 
     @property
     def keys(self) -> Sequence[str]:
