@@ -25,9 +25,14 @@ def cube(prim: Any) -> NDArray[np.float64]:
     return half * np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
 
 
+def sphere_points(radius: float) -> NDArray[np.float64]:
+    """Return points (V, 3) on a sphere around the origin."""
+    return _capsule_points(radius, 0.0)
+
+
 def sphere(prim: Any) -> NDArray[np.float64]:
     """Return points on a Sphere prim."""
-    return _capsule_points(_value(prim, "radius"), 0.0)
+    return sphere_points(_value(prim, "radius"))
 
 
 def capsule(prim: Any) -> NDArray[np.float64]:

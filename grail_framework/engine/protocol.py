@@ -7,7 +7,7 @@ the robot's root body.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 
@@ -29,6 +29,8 @@ class ObjectSpec:
     density: float | None = None
     """[kg/m^3]; used when mass is None."""
     friction: float = 1.0
+    max_pieces: int = 16
+    """Bound of the number of convex pieces it is split into."""
 
 
 @attrs.frozen(kw_only=True)
@@ -108,7 +110,9 @@ class ResetState:
     joint_pos: torch.Tensor  # (N, J)
     joint_vel: torch.Tensor  # (N, J)
     object_pos_w: torch.Tensor | None = None  # (N, 3)
-    object_quat_w: torch.Tensor | None = None  # (N, 4); the object starts at rest
+    object_quat_w: torch.Tensor | None = None  # (N, 4)
+    object_lin_vel_w: torch.Tensor | None = None  # (N, 3), of its centre of mass as in `SceneState`; None: at rest
+    object_ang_vel_w: torch.Tensor | None = None  # (N, 3); None: at rest
     table_pos_w: torch.Tensor | None = None  # (N, 3)
     table_quat_w: torch.Tensor | None = None  # (N, 4)
 
@@ -128,6 +132,13 @@ class Engine(Protocol):
         """Put the environments of the boolean mask (N,) into the given state and refresh `state` (contact forces there become 0)."""
         ...
 
+    def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
+        """Give the robot's root in the environments of the boolean mask (N,) other velocities (N, 3), and refresh `state`.
+
+        As in `SceneState`, the linear velocity is that of the link's centre of mass [m/s]; the angular one is in world axes [rad/s].
+        """
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return tensors and plain values from which `load_state_dict` restores the simulation exactly."""
         ...
@@ -142,4 +153,27 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release threads and device memory."""
+        ...
+
+
+MATERIAL = "material"
+BODY_MASS = "body_mass"
+BODY_COM = "body_com"
+RANDOMIZABLE = {
+    MATERIAL: "static friction, dynamic friction and restitution of the robot's surfaces, (N, 3) [-]",
+    BODY_MASS: "a factor on mass and inertia of each body of the robot, (N, B) [-]",
+    BODY_COM: "a shift of the centre of mass of each body of the robot in its link frame, (N, B, 3) [m]",
+}
+"""Properties an engine may be able to change per environment, and the values it is given for them."""
+
+
+@runtime_checkable
+class RandomizingEngine(Protocol):
+    """What an engine offers beside `Engine` when its environments may differ in physical properties of the robot."""
+
+    randomizable: frozenset[str]
+    """Which of `RANDOMIZABLE` it can change."""
+
+    def randomize(self, quantity: str, mask: torch.Tensor, values: torch.Tensor) -> None:
+        """Set a property of the environments of the mask (N,), relative to the robot's own description, not to the last call."""
         ...

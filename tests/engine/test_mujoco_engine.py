@@ -109,8 +109,9 @@ def reference(engine, targets, env):
     return model, data, torques
 
 
-def test_the_state_is_that_of_mujoco_stepped_by_hand(made, boxes):
-    engine = made(g1_scene(2, boxes))
+@pytest.mark.parametrize("decimation", [4, 1])
+def test_the_state_is_that_of_mujoco_stepped_by_hand(made, boxes, decimation):
+    engine = made(g1_scene(2, boxes, decimation=decimation))
     start(engine, 0.9, object_pos_w=torch.tensor([0.3, 0.0, 0.8]).repeat(2, 1))
     targets = actions(engine, 6)
     references = [reference(engine, targets, env) for env in range(2)]

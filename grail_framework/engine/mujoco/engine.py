@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from mujoco import rollout
 
+from grail_framework.engine.mujoco.actuators import Actuators
 from grail_framework.engine.mujoco.layout import CONTROL, STATE, FreeColumns, MocapColumns, make_layout
-from grail_framework.engine.mujoco.model import OBJECT, build_models
+from grail_framework.engine.mujoco.model import build_models
+from grail_framework.engine.mujoco.readout import Readout
 from grail_framework.engine.mujoco.sensors import sensor_layout
-from grail_framework.engine.protocol import SceneState
 from grail_framework.errors import CheckpointError, ConfigError, EnvContractError
-from grail_framework.robots.kinematics import Kinematics
 from grail_framework.robots.rotations import quat_apply, quat_apply_inverse, quat_normalize
 
 if TYPE_CHECKING:
@@ -45,17 +45,17 @@ class MujocoEngine:
         if self.device.type != "cpu":
             raise ConfigError(f"the mujoco engine runs on the CPU, not on {spec.device!r}; set engine.device=cpu")
         self.spec = spec
-        built = build_models(spec)
+        with _quiet():
+            built = build_models(spec)
         self._models = list(built.models)
         self._layout = make_layout(built.largest, spec)
-        self._sensor_layout = sensor_layout(built.largest, spec)
-        self._kinematics = Kinematics(spec.robot)
-        self._object_com = torch.tensor(np.stack([_object_com(model) for model in self._models]), dtype=torch.float64)
+        self._actuators = Actuators(built.largest, self._layout)
+        self._readout = Readout(spec, self._layout, sensor_layout(built.largest, spec), self._models)
+        self.state = self._readout.state
         threads = min(spec.num_threads or _cores(), spec.num_envs)
         self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(built.largest) for _ in range(threads)]
         self._allocate(built.largest)
-        self.state = _empty_state(spec)
         self._refresh()
 
     def step(self, joint_targets: torch.Tensor) -> None:
@@ -76,7 +76,7 @@ class MujocoEngine:
         if lost.any():
             self._physics[lost] = self._initial[lost]
             self._control[lost] = self._parked
-        start = self._physics[:, 0].copy()
+        start = self._physics.copy()
         with _quiet():
             self._pool.rollout(
                 self._models,
@@ -91,11 +91,14 @@ class MujocoEngine:
             )
         self._physics[:] = self._out_state[:, -1]
         self._sensors[:] = self._out_sensors[:, -1]
+        before = self._out_state[:, -2] if self.spec.decimation > 1 else start
+        self._torque[:] = self._actuators.torques(self._control[:, -1], before)
         # MuJoCo ends a diverging environment's rollout early and repeats its last state: its clock stands still.
-        lost |= ~(self._physics[:, 0] - start > (self.spec.decimation - 0.5) * self.spec.physics_dt)
+        lost |= ~(self._physics[:, 0] - start[:, 0] > (self.spec.decimation - 0.5) * self.spec.physics_dt)
         if lost.any():
             self._physics[lost] = np.nan
             self._sensors[lost] = 0.0
+            self._torque[lost] = 0.0
         self._refresh()
 
     def reset(self, mask: torch.Tensor, to: ResetState) -> None:
@@ -119,17 +122,42 @@ class MujocoEngine:
         if layout.object is not None:
             pose = _given("object", to.object_pos_w, to.object_quat_w)
             _place(layout.object, physics if isinstance(layout.object, FreeColumns) else control, rows, pose)
+            moving = to.object_lin_vel_w is not None and to.object_ang_vel_w is not None
+            if moving and isinstance(layout.object, FreeColumns):
+                self._set_velocity(
+                    rows, layout.object, torch.from_numpy(self._readout.object_com), to.object_lin_vel_w, to.object_ang_vel_w
+                )
         if layout.table is not None:
             _place(layout.table, control, rows, _given("table", to.table_pos_w, to.table_quat_w))
         self._sensors[rows] = 0.0
+        self._torque[rows] = 0.0
         self._refresh()
 
+    def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
+        """Give the root in the environments of the mask (N,) other velocities (N, 3), linear of its centre of mass."""
+        rows = mask.numpy()
+        if not rows.any():
+            return
+        com = torch.tensor(self.spec.robot.bodies[0].com, dtype=torch.float64)
+        self._set_velocity(rows, self._layout.root, com, lin_vel_w, ang_vel_w)
+        self._refresh()
+
+    def _set_velocity(
+        self, rows: NDArray[np.bool_], body: FreeColumns, com: torch.Tensor, lin_vel_w: Any, ang_vel_w: Any
+    ) -> None:
+        """Write the velocities (N, 3) of a free body whose pose is written already; `com` (..., 3) in its frame."""
+        quat, ang_vel = torch.from_numpy(self._physics[:, body.quat]), ang_vel_w.double()
+        origin = lin_vel_w.double() - torch.linalg.cross(ang_vel, quat_apply(quat, com))
+        self._physics[rows, body.lin_vel] = origin.numpy()[rows]
+        self._physics[rows, body.ang_vel] = quat_apply_inverse(quat, ang_vel).numpy()[rows]
+
     def state_dict(self) -> dict[str, Any]:
-        """Return copies of the physics state, the kinematic poses and the last sensor values, from which a run goes on bitwise."""
+        """Return copies of the physics state, the kinematic poses, the last contact forces and torques; a run goes on bitwise."""
         return {
             "physics": torch.from_numpy(self._physics.copy()),
             "control": torch.from_numpy(self._control[:, 0].copy()),
             "sensors": torch.from_numpy(self._sensors.copy()),
+            "torque": torch.from_numpy(self._torque.copy()),
             "joint_names": list(self.spec.robot.joint_names),
         }
 
@@ -144,7 +172,7 @@ class MujocoEngine:
             raise CheckpointError(f"engine state has the keys {sorted(state)}; the mujoco engine needs {sorted(mine)}")
         if state["joint_names"] != mine["joint_names"]:
             raise CheckpointError("engine state is of a robot with other joints; resume with the robot it was saved with")
-        for key in ("physics", "control", "sensors"):
+        for key in ("physics", "control", "sensors", "torque"):
             if state[key].shape != mine[key].shape:
                 raise CheckpointError(
                     f"engine state {key!r} has shape {tuple(state[key].shape)}, this scene {tuple(mine[key].shape)}; "
@@ -153,6 +181,7 @@ class MujocoEngine:
         self._physics[:] = state["physics"].cpu().numpy()
         self._control[:] = state["control"].cpu().numpy()[:, None]
         self._sensors[:] = state["sensors"].cpu().numpy()
+        self._torque[:] = state["torque"].cpu().numpy()
         self._refresh()
 
     def close(self) -> None:
@@ -162,7 +191,7 @@ class MujocoEngine:
         self._data.clear()
 
     def _allocate(self, model: Any) -> None:
-        """Allocate the arrays that rollout reads and writes, and torch's views of them."""
+        """Allocate the arrays that rollout reads and writes."""
         envs, steps, layout = self.spec.num_envs, self.spec.decimation, self._layout
         data = mujoco.MjData(model)
         data.qpos[layout.joint_pos - 1] = [joint.default_pos for joint in self.spec.robot.joints]
@@ -176,99 +205,17 @@ class MujocoEngine:
         self._physics = self._initial.copy()
         self._control = np.tile(parked, (envs, steps, 1))
         self._sensors = np.zeros((envs, model.nsensordata))
+        self._torque = np.zeros((envs, len(layout.target)))
         self._out_state = np.zeros((envs, steps, layout.state_size))
         self._out_sensors = np.zeros((envs, steps, model.nsensordata))
-        self._views = {
-            "physics": torch.from_numpy(self._physics),
-            "control": torch.from_numpy(self._control)[:, 0],
-            "sensors": torch.from_numpy(self._sensors),
-        }
-        self._joint_pos = torch.from_numpy(layout.joint_pos)
-        self._joint_vel = torch.from_numpy(layout.joint_vel)
-        self._torque = torch.from_numpy(self._sensor_layout.torque)
-        self._contact = {name: torch.from_numpy(columns) for name, columns in self._sensor_layout.contact.items()}
 
-    # Half of the time of these small operations is autograd's bookkeeping; nothing here is ever differentiated.
-    @torch.inference_mode()
     def _refresh(self) -> None:
-        """Overwrite the buffers of `state` from the physics state and the last sensor values."""
-        state, layout = self.state, self._layout
-        physics, sensors = self._views["physics"], self._views["sensors"]
-        state.root_pos_w.copy_(physics[:, layout.root.pos])
-        state.root_quat_w.copy_(physics[:, layout.root.quat])
-        ang_vel = quat_apply(physics[:, layout.root.quat], physics[:, layout.root.ang_vel])
-        state.root_ang_vel_w.copy_(ang_vel)
-        state.joint_pos.copy_(physics.index_select(1, self._joint_pos))
-        state.joint_vel.copy_(physics.index_select(1, self._joint_vel))
-        state.joint_torque.copy_(sensors.index_select(1, self._torque))
-        # Link poses of the returned state: MuJoCo's own lag one physics step behind it.
-        pos, quat = self._kinematics.forward(state.root_pos_w, state.root_quat_w, state.joint_pos)
-        origin_vel = physics[:, layout.root.lin_vel].to(pos.dtype)
-        lin, ang = self._kinematics.velocities(pos, quat, origin_vel, state.root_ang_vel_w, state.joint_vel)
-        state.body_pos_w.copy_(pos)
-        state.body_quat_w.copy_(quat)
-        state.body_lin_vel_w.copy_(lin)
-        state.body_ang_vel_w.copy_(ang)
-        state.root_lin_vel_w.copy_(lin[:, 0])
-        self._refresh_scene()
-        for name, columns in self._contact.items():
-            buffer = state.contact_forces[name]
-            buffer.copy_(sensors.index_select(1, columns).view(buffer.shape))
-
-    def _refresh_scene(self) -> None:
-        """Overwrite the buffers of object and table."""
-        state, layout = self.state, self._layout
-        if isinstance(layout.object, FreeColumns):
-            physics = self._views["physics"]
-            quat = physics[:, layout.object.quat]
-            ang_vel = quat_apply(quat, physics[:, layout.object.ang_vel])
-            arm = quat_apply(quat, self._object_com)
-            state.object_pos_w.copy_(physics[:, layout.object.pos])
-            state.object_quat_w.copy_(quat)
-            state.object_lin_vel_w.copy_(physics[:, layout.object.lin_vel] + torch.linalg.cross(ang_vel, arm))
-            state.object_ang_vel_w.copy_(ang_vel)
-        elif layout.object is not None:
-            state.object_pos_w.copy_(self._views["control"][:, layout.object.pos])
-            state.object_quat_w.copy_(self._views["control"][:, layout.object.quat])
-        if layout.table is not None:
-            state.table_pos_w.copy_(self._views["control"][:, layout.table.pos])
-            state.table_quat_w.copy_(self._views["control"][:, layout.table.quat])
+        self._readout.update(self._physics, self._control[:, 0], self._sensors, self._torque)
 
 
 def build(spec: SceneSpec) -> MujocoEngine:
     """Make the CPU engine of a scene (the factory that is registered)."""
     return MujocoEngine(spec)
-
-
-def _empty_state(spec: SceneSpec) -> SceneState:
-    n, joints, bodies = spec.num_envs, spec.robot.num_joints, len(spec.robot.bodies)
-    identity = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    return SceneState(
-        root_pos_w=torch.zeros(n, 3),
-        root_quat_w=identity.repeat(n, 1),
-        root_lin_vel_w=torch.zeros(n, 3),
-        root_ang_vel_w=torch.zeros(n, 3),
-        joint_pos=torch.zeros(n, joints),
-        joint_vel=torch.zeros(n, joints),
-        joint_torque=torch.zeros(n, joints),
-        body_pos_w=torch.zeros(n, bodies, 3),
-        body_quat_w=identity.repeat(n, bodies, 1),
-        body_lin_vel_w=torch.zeros(n, bodies, 3),
-        body_ang_vel_w=torch.zeros(n, bodies, 3),
-        object_pos_w=torch.zeros(n, 3),
-        object_quat_w=identity.repeat(n, 1),
-        object_lin_vel_w=torch.zeros(n, 3),
-        object_ang_vel_w=torch.zeros(n, 3),
-        table_pos_w=torch.zeros(n, 3),
-        table_quat_w=identity.repeat(n, 1),
-        contact_forces={name: torch.zeros(n, len(sensor.links), 3) for name, sensor in spec.contact_sensors.items()},
-    )
-
-
-def _object_com(model: Any) -> NDArray[np.float64]:
-    """Return the object's centre of mass in its own frame (3,); zeros without an object."""
-    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, OBJECT)
-    return np.zeros(3) if index < 0 else np.array(model.body_ipos[index])
 
 
 def _given(what: str, pos: torch.Tensor | None, quat: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

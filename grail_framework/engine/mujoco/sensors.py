@@ -1,4 +1,4 @@
-"""Sensors of the CPU engine: joint torques and the net contact force a partner exerts on a link.
+"""Sensors of the CPU engine: the net contact force a partner exerts on a link.
 
 A MuJoCo contact sensor between two bodies, reduced to the net force, reports in world axes the force the first body exerts on the
 second. So the partner comes first and the link second.
@@ -33,7 +33,6 @@ _NET_FORCE: Final = 3
 class SensorLayout:
     """Columns of the sensor array."""
 
-    torque: NDArray[np.int64]  # (J,)
     contact: dict[str, NDArray[np.int64]]
     """By sensor name: (links * 3,), x y z of each link."""
 
@@ -44,13 +43,6 @@ def add_sensors(spec: Any, scene: SceneSpec, bodies: Mapping[str, str]) -> None:
     Raises:
         ConfigError: a partner the scene does not have, or a link the robot does not have.
     """
-    for joint in scene.robot.joint_names:
-        spec.add_sensor(
-            name=_torque_name(joint),
-            type=mujoco.mjtSensor.mjSENS_JOINTACTFRC,
-            objtype=mujoco.mjtObj.mjOBJ_JOINT,
-            objname=joint,
-        )
     for name, sensor in scene.contact_sensors.items():
         _check_partner(scene, name, sensor.partner, bodies)
         scene.robot.body_ids(sensor.links)
@@ -70,7 +62,6 @@ def add_sensors(spec: Any, scene: SceneSpec, bodies: Mapping[str, str]) -> None:
 def sensor_layout(model: Any, scene: SceneSpec) -> SensorLayout:
     """Look up where each sensor's values are, by name."""
     return SensorLayout(
-        torque=np.array([_address(model, _torque_name(joint)) for joint in scene.robot.joint_names], dtype=np.int64),
         contact={
             name: np.array(
                 [_address(model, _contact_name(name, link)) + axis for link in sensor.links for axis in range(3)],
@@ -87,10 +78,6 @@ def _check_partner(scene: SceneSpec, name: str, partner: str, bodies: Mapping[st
     missing = (partner == "object" and not scene.objects) or (partner == "table" and scene.table_size is None)
     if missing:
         raise ConfigError(f"contact sensor {name!r}: the scene has no {partner}; add one or remove the sensor")
-
-
-def _torque_name(joint: str) -> str:
-    return f"torque:{joint}"
 
 
 def _contact_name(sensor: str, link: str) -> str:
