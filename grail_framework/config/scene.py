@@ -37,6 +37,11 @@ class ObjectCfg:
     max_pieces: int | None = attrs.field(default=None, validator=at_least(1))
     """Most convex pieces it may be split into; None: 16 where it is dynamic, 128 where it is not, as terrain. [-]"""
 
+    @property
+    def piece_limit(self) -> int:
+        """Most convex pieces, settled: terrain is many solids side by side, each of which must stay itself. [-]"""
+        return self.max_pieces or (16 if self.dynamic else 128)
+
 
 @attrs.frozen(kw_only=True)
 class TableCfg:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from grail_framework.engine.protocol import ContactSensorSpec, ObjectSpec, SceneSpec
 from grail_framework.errors import ConfigError, DataError
@@ -11,10 +11,6 @@ if TYPE_CHECKING:
     from grail_framework.config import RunCfg
     from grail_framework.motion.library import MotionLibrary
     from grail_framework.robots.spec import RobotSpec
-
-_DYNAMIC_PIECES: Final = 16
-_FIXED_PIECES: Final = 128
-"""Convex pieces of an object unless `max_pieces` says otherwise: terrain is many solids side by side, each of which must stay itself."""
 
 
 def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device: str) -> SceneSpec:
@@ -63,7 +59,7 @@ def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...
             mass=settings.mass,
             density=settings.density,
             friction=settings.friction,
-            max_pieces=settings.max_pieces or (_DYNAMIC_PIECES if settings.dynamic else _FIXED_PIECES),
+            max_pieces=settings.piece_limit,
         )
         for i, path in enumerate(used)
     )

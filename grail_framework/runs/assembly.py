@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -16,6 +17,7 @@ from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.errors import ConfigError
 from grail_framework.motion.loading import load_library
 from grail_framework.robots.lookup import find_robot
+from grail_framework.runs.usable_assets import with_usable_assets
 
 if TYPE_CHECKING:
     from grail_framework.config import RunCfg
@@ -69,9 +71,9 @@ def load_parts(
     registry = manager.registry
     robot = find_robot(cfg.robot, registry)
     device = engine_device(cfg, local_rank)
-    motions = load_library(
-        cfg.motion,
-        robot,
+    load = partial(
+        load_library,
+        robot=robot,
         device=device,
         need_object=cfg.scene.object is not None,
         need_table=cfg.scene.table is not None,
@@ -81,6 +83,7 @@ def load_parts(
         rank=rank,
         world_size=world_size,
     )
+    motions = with_usable_assets(cfg, load(cfg.motion), load)
     check_gates(cfg.rewards, motions)
     shapeless = motions.missing(motions.has_bps | ~motions.has_object)
     if shapeless:

@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import numpy as np
 
-from grail_framework.assets.usd import read_object
-from grail_framework.errors import AssetError
+from grail_framework.config.scene import ObjectCfg
 from grail_framework.motion.faults import BadClipError, ClipFault
 from grail_framework.motion.loading import find_reader
 from grail_framework.motion.plausibility import moves
 from grail_framework.motion.selection import select_keys
 from grail_framework.motion.validate import Needs, check_clip, check_library
+from grail_framework.runs.usable_assets import asset_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from grail_framework.config import RunCfg
-    from grail_framework.config.scene import MotionCfg, ObjectCfg
+    from grail_framework.config.scene import MotionCfg
     from grail_framework.motion.clip import MotionClip
     from grail_framework.motion.readers.protocol import ClipSource, MotionReader
     from grail_framework.robots.spec import RobotSpec
 
-_PIECES: Final = (128, 16)
-"""Most convex pieces of an object that stands and of one that moves, unless the task names a number: as in a run's scene."""
 _NOTHING: Final = np.zeros(0, dtype=np.float32)
 
 
@@ -198,19 +196,10 @@ class _Assets:
             return []
         asked = clip.object_usd, self._piece_limit(clip)
         if asked not in self._problems:
-            self._problems[asked] = _asset_problem(*asked)
+            self._problems[asked] = asset_problem(*asked)
         reason = self._problems[asked]
         return [ClipFault(path=clip.object_usd, key=clip.key, reason=reason, fatal=self._fatal)] if reason else []
 
     def _piece_limit(self, clip: MotionClip) -> int:
-        if self._settings is not None:
-            return self._settings.max_pieces or _PIECES[self._settings.dynamic]
-        return _PIECES[clip.object is None or moves(clip.object)]
-
-
-def _asset_problem(path: Path, max_pieces: int) -> str:
-    try:
-        read_object(path, max_pieces=max_pieces)
-    except AssetError as error:
-        return str(error).removeprefix(f"{path}: ")
-    return ""
+        settings = self._settings or ObjectCfg(dynamic=clip.object is None or moves(clip.object))
+        return settings.piece_limit
