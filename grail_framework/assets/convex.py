@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
-import mujoco as _mujoco
 import numpy as np
 
 from grail_framework.assets import triangles
 from grail_framework.assets.decompose import decompose
+from grail_framework.assets.hull import find_hull
 from grail_framework.errors import AssetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from grail_framework.assets.triangles import Faces, Points, Solid
-
-mujoco: Any = _mujoco  # its extension modules carry no types
 
 CONCAVITY_TOLERANCE: Final = 0.05
 """Share by which a mesh's convex hull may exceed the mesh before the mesh counts as concave. [-]"""
@@ -187,19 +185,7 @@ def _decomposed(parts: list[_Part], max_pieces: int) -> tuple[tuple[ConvexPiece,
 
 
 def _hull(vertices: NDArray[np.float64]) -> tuple[ConvexPiece, Faces, Points]:
-    """Return the hull, its triangles, and the points these index; MuJoCo (Qhull inside) does the work."""
-    points = np.asarray(vertices, dtype=np.float64).reshape(-1, 3)
-    spec = mujoco.MjSpec()
-    spec.add_mesh(name="hull", uservert=points.astype(np.float32).ravel(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="hull")
-    try:
-        graph = np.asarray(spec.compile().mesh_graph, dtype=np.int64)
-    except ValueError as error:
-        reason = str(error).splitlines()[0].removeprefix("Error: ")
-        raise AssetError(f"the points have no convex hull with a volume ({reason})") from error
-    # Layout: counts of corners and triangles, corner edge offsets, corner ids, edges, triangles.
-    num_corners, num_faces = int(graph[0]), int(graph[1])
-    corner_ids = graph[2 + num_corners : 2 + 2 * num_corners]
-    faces = graph[2 + 3 * num_corners + 3 * num_faces :][: 3 * num_faces].reshape(-1, 3)
-    volume = abs(triangles.signed_volume(points, faces))
-    return ConvexPiece(vertices=points[np.sort(corner_ids)], volume=volume), faces, points
+    """Return the hull, its triangles, and the points these index."""
+    hull = find_hull(vertices)
+    volume = abs(triangles.signed_volume(hull.points, hull.faces))
+    return ConvexPiece(vertices=hull.points[hull.corners], volume=volume), hull.faces, hull.points

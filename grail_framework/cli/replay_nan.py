@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from grail_framework.runs.nan_dump import NanDump, ReplayReport
 
 
-@click.command("replay-nan")
+@click.command("replay-nan", short_help="Say how an environment became invalid.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", metavar="DIR", help="Motion library, where it has moved since.")
 @click.option("--engine", metavar="NAME", help="Another engine than the run's.")

@@ -214,7 +214,10 @@ _RELEASE_ALIASES: Final[dict[str, tuple[str, str]]] = {
     "core": ("grail_framework.config.release_aliases:ALIASES", "Paths of data, run length, checkpoints, rewards, terminations"),
 }
 _DEMO_LIBRARIES: Final[dict[str, tuple[str, str]]] = {
-    "motion_tracking": ("grail_framework.tasks.demo:make_demo_library", "A robot that squats and waves on its spot"),
+    "motion_tracking": (
+        "grail_framework.tasks.demo:make_demo_library",
+        "A robot that squats, steps, waves and turns on its spot",
+    ),
 }
 
 

@@ -166,7 +166,7 @@ def grail_register_demo_library(registry: Registrar) -> None:
     """Register, under a task's name, how a small motion library for that task is made.
 
     Example:
-        registry.add("pnp_table", "grail_hoi.demo:make_pnp_table", summary="A box lifted from a table")
+        registry.add("pnp_table", "grail_hoi.demo.library:make_pnp_table", summary="A can lifted from a table")
     """
 
 

@@ -1,7 +1,8 @@
-"""The demo library of `motion_tracking`: a robot that squats and waves on its spot, made by kinematics alone."""
+"""The demo library of `motion_tracking`: a robot that moves on its spot. The first motion needs no solver and is always the same."""
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,33 +11,53 @@ import numpy as np
 import torch
 
 from grail_framework.motion.clip import MotionClip
-from grail_framework.motion.writer import write_clip
 from grail_framework.robots.g1 import g1_43dof
 from grail_framework.robots.kinematics import Kinematics
+from grail_framework.tasks.demo_files import DemoMotion, write_library
 
 if TYPE_CHECKING:
+    from grail_framework.robots.inverse_kinematics import InverseKinematics
     from grail_framework.robots.spec import RobotSpec
 
 
 FPS = 50.0
 DURATION_S = 6.0
-SQUAT = {"hip_pitch": -0.45, "knee": 0.9, "ankle_pitch": -0.45}
+SQUAT = {"hip_pitch": -0.43, "knee": 0.86, "ankle_pitch": -0.43}
 """Change of each leg joint at the deepest point; the sum is 0, so that the feet stay flat. [rad]"""
-WAVE = {"left_shoulder_roll": 0.5, "right_shoulder_roll": -0.5, "left_elbow": 0.4, "right_elbow": 0.4, "waist_yaw": 0.25}
-"""Amplitudes of the upper body. [rad]"""
+WAVE = {"left_elbow": 0.4, "right_elbow": 0.4, "waist_yaw": 0.25}
+"""Amplitudes of what swings to both sides. [rad]"""
+OPEN = {"left_shoulder_roll": 0.6, "right_shoulder_roll": -0.6}
+"""Amplitudes of the arms, which open twice and never reach into the torso. [rad]"""
 
 
 def make_demo_library(out: Path, *, motions: int = 1, seed: int = 0) -> Path:
-    """Write `motions` squat-and-wave motions below `out` in the GRAIL layout and return the folder.
+    """Write `motions` motions on the spot below `out` in the GRAIL layout and return the folder.
 
-    The first is always the same; the others vary amplitude and tempo with the seed.
+    The first is always the same squat and wave; the others take turns between weight shift, steps, arm waves, turned torso and
+    squat, varied by the seed.
+
+    Raises:
+        ConfigError: `motions` or `seed` is too small.
+        DataError: a motion could not be made.
     """
-    robot = g1_43dof()
-    rng = np.random.default_rng(seed)
-    for index in range(motions):
-        depth, tempo = (1.0, 1.0) if index == 0 else (float(rng.uniform(0.6, 1.1)), float(rng.uniform(0.8, 1.25)))
-        write_clip(squat_and_wave(robot, key=f"squat_wave__{index:03d}", depth=depth, tempo=tempo), Path(out), robot)
-    return Path(out)
+    return write_library(Path(out), demo_motion, g1_43dof(), motions=motions, seed=seed)
+
+
+def demo_motion(index: int, *, seed: int) -> DemoMotion:
+    """Make the motion with an index."""
+    if index == 0:
+        return DemoMotion(clip=squat_and_wave(g1_43dof(), key="squat_wave__000"))
+    # mink takes a second to import, and the first motion does without.
+    from grail_framework.tasks.demo_moves import make_move
+
+    return DemoMotion(clip=make_move(_solver(), index, seed))
+
+
+@functools.cache
+def _solver() -> InverseKinematics:
+    from grail_framework.robots.inverse_kinematics import InverseKinematics
+
+    return InverseKinematics(g1_43dof())
 
 
 def squat_and_wave(robot: RobotSpec, *, key: str, depth: float = 1.0, tempo: float = 1.0) -> MotionClip:
@@ -52,12 +73,13 @@ def squat_and_wave(robot: RobotSpec, *, key: str, depth: float = 1.0, tempo: flo
     phase = np.linspace(0.0, 1.0, frames)
     squat = depth * 0.5 * (1.0 - np.cos(4.0 * math.pi * phase))
     wave = np.sin(2.0 * math.pi * phase) * np.sin(math.pi * phase) ** 2
+    opening = np.sin(2.0 * math.pi * phase) ** 2 * np.sin(math.pi * phase) ** 2
     names = robot.joint_names[: robot.num_motion_joints]
     joints = np.tile([joint.default_pos for joint in robot.joints], (frames, 1))
     for i, name in enumerate(names):
         short = name.removesuffix("_joint")
         joints[:, i] += SQUAT.get(short.removeprefix("left_").removeprefix("right_"), 0.0) * squat
-        joints[:, i] += WAVE.get(short, 0.0) * wave
+        joints[:, i] += WAVE.get(short, 0.0) * wave + OPEN.get(short, 0.0) * opening
     root_pos = _root_over_feet(robot, joints)
     order = mujoco_joint_order(robot)
     return MotionClip(

@@ -7,6 +7,8 @@ import click
 import pytest
 
 from grail_framework import __version__, hookimpl
+from grail_framework.cli.data.group import COMMANDS as DATA_COMMANDS
+from grail_framework.cli.data.group import data
 from grail_framework.cli.main import COMMANDS, build_cli
 from grail_framework.errors import RunStoppedError
 from grail_framework.testing import HEAVY_MODULES
@@ -55,11 +57,11 @@ def test_help_text(grail_cli):
     assert "grail plugins list --kind cli" in done.output
 
 
-def test_summaries_are_those_of_the_commands():
-    cli = build_cli()
-    with click.Context(cli) as ctx:
-        for name, (_, summary) in COMMANDS.items():
-            command = cli.get_command(ctx, name)
+@pytest.mark.parametrize(("group", "table"), [(build_cli(), COMMANDS), (data, DATA_COMMANDS)])
+def test_summaries_are_those_of_the_commands(group, table):
+    with click.Context(group) as ctx:
+        for name, (_, summary) in table.items():
+            command = group.get_command(ctx, name)
             assert command is not None
             assert command.name == name
             assert command.get_short_help_str(limit=200).rstrip(".") == summary.rstrip(".")

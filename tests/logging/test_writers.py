@@ -225,8 +225,7 @@ def test_writers_need_no_torch():
 
 
 def test_wandb_offline_keeps_the_run_in_the_run_directory(tmp_path: Path):
-    """The real package, where it is installed, in a process of its own: it starts a service that outlives the run."""
-    pytest.importorskip("wandb")
+    """The real package, in a process of its own: it starts a service that outlives the run."""
     code = f"""
 from pathlib import Path
 from grail_framework.config import LoggingCfg

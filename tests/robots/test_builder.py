@@ -1,5 +1,8 @@
 """MuJoCo models made from robot tables: shapes, MJCF files, and their way into USD."""
 
+import subprocess
+import sys
+
 import attrs
 import mujoco
 import numpy as np
@@ -76,14 +79,23 @@ def test_meshes_are_written_into_the_mjcf_itself(tmp_path):
     assert np.ptp(model.mesh_vert, axis=0) == pytest.approx([0.2, 0.2, 0.2])
 
 
+CONVERT = """
+import sys
+import mujoco_usd_converter
+asset = mujoco_usd_converter.Converter(layer_structure=False).convert(*sys.argv[1:])
+print(asset.path.rpartition("/")[2])
+"""
+
+
 @pytest.mark.parametrize("make", [g1_43dof, g1_29dof])
 def test_every_link_survives_conversion_to_usd(make, tmp_path):
     """With the converter that the Isaac Lab engine uses: palms stay bodies, names, masses, limits and shapes stay what they are."""
-    converter = pytest.importorskip("mujoco_usd_converter")
     robot = make()
     written = write_mjcf(robot, tmp_path / "robot.xml")
-    asset = converter.Converter(layer_structure=False).convert(str(written), str(tmp_path / "usd"))
-    back = robot_from_asset(tmp_path / "usd" / asset.path.rpartition("/")[2], robot)
+    # In a process of its own: the converter's schemas have to be known before USD is first used.
+    command = [sys.executable, "-c", CONVERT, str(written), str(tmp_path / "usd")]
+    name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    back = robot_from_asset(tmp_path / "usd" / name, robot)
     assert back.body_names == robot.body_names
     assert back.excluded_pairs == robot.excluded_pairs
     for body, expected in zip(back.bodies, robot.bodies, strict=True):

@@ -10,7 +10,7 @@ from grail_framework.motion.faults import ClipFault
 from grail_framework.motion.readers.grail import GrailReader
 from grail_framework.motion.validate import Needs
 from grail_framework.robots.g1 import g1_43dof
-from grail_framework.runs import library_check
+from grail_framework.runs import usable_assets
 from grail_framework.runs.library_check import check_motion_library
 from grail_framework.testing.fakes import standing_clip, write_box_library
 
@@ -43,7 +43,7 @@ def test_what_motions_lack_together_is_a_warning(boxes):
 def test_an_asset_is_opened_once_and_is_fatal_where_it_is_needed(boxes, monkeypatch):
     shared = boxes / "object_usd" / "stand__000.usd"
     opened = []
-    monkeypatch.setattr(library_check, "read_object", lambda path, *, max_pieces: opened.append((path, max_pieces)))
+    monkeypatch.setattr(usable_assets, "read_object", lambda path, *, max_pieces: opened.append((path, max_pieces)))
     cfg = MotionCfg(data=str(boxes), object_usd=str(shared))
     check_motion_library(cfg, g1_43dof(), [GrailReader()], Needs(), asset=ObjectCfg(max_pieces=5))
     assert opened == [(shared, 5)]

@@ -16,6 +16,7 @@ grail_api = ">=1,<2"
 
 # Name -> (target, summary).
 _TASKS: Final[dict[str, tuple[str, str]]] = {
+    "pnp_table": ("grail_hoi.tasks.pnp_table:pnp_table", "Pick up an object from a table and put it down again"),
     "pnp_ground": ("grail_hoi.tasks.pnp_ground:pnp_ground", "Pick up an object from the ground and carry it"),
 }
 _OBSERVATIONS: Final[dict[str, tuple[str, str]]] = {
@@ -24,6 +25,10 @@ _OBSERVATIONS: Final[dict[str, tuple[str, str]]] = {
     "grab_contact_flag": ("grail_hoi.mdp.observations:grab_contact_flag", "Legacy contact flag, always 0"),
 }
 _TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
+    "hand_table_contact_termination": (
+        "grail_hoi.mdp.terminations:hand_table_contact_termination",
+        "The hand presses the table",
+    ),
     "grasp_failure_after_contact": (
         "grail_hoi.mdp.terminations:grasp_failure_after_contact",
         "No grasp a while after the reference's contact began",
@@ -31,6 +36,10 @@ _TERMINATIONS: Final[dict[str, tuple[str, str]]] = {
 }
 _RELEASE_ALIASES: Final[dict[str, tuple[str, str]]] = {
     "hoi": ("grail_hoi.release_aliases:ALIASES", "Experiments and term names of hand-object interaction"),
+}
+_DEMO_LIBRARIES: Final[dict[str, tuple[str, str]]] = {
+    "pnp_table": ("grail_hoi.demo.library:make_pnp_table", "Cans, cartons, bottles, cups and barrels carried over a table"),
+    "pnp_ground": ("grail_hoi.demo.library:make_pnp_ground", "Objects picked up from the ground with one hand or both"),
 }
 
 
@@ -56,3 +65,9 @@ def grail_register_terminations(registry: Registrar) -> None:
 def grail_register_release_aliases(registry: Registrar) -> None:
     """Register the plugin's release paths."""
     registry.add_all(_RELEASE_ALIASES)
+
+
+@hookimpl
+def grail_register_demo_library(registry: Registrar) -> None:
+    """Register how the plugin's tasks get demonstration data."""
+    registry.add_all(_DEMO_LIBRARIES)

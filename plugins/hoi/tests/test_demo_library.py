@@ -17,11 +17,11 @@ from grail_hoi.demo.library import make_pnp_ground, make_pnp_table
 GRAVITY, FPS, SUBSTEPS = 9.81, 50.0, 4
 FEET = ("left_ankle_roll_link", "right_ankle_roll_link")
 CASES = {
-    **{f"pickup_table__{kind}__{i:03d}": "table" for i, kind in enumerate(("can", "carton", "bottle", "cup", "barrel"))},
+    **{
+        f"pickup_table__{kind}__{i:03d}": "table" for i, kind in enumerate(("can", "carton", "bottle", "cup", "barrel", "ball"))
+    },
     **{f"pickup_ground__{kind}__{i:03d}": "ground" for i, kind in enumerate(("canister", "block", "rack"))},
 }
-STIFF, AS_TRAINED = (0.01, 1.0), (0.02, 1.0)
-"""MuJoCo's contact reference: one that shows shapes rather than softness, and the one of the simulation of training."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def robot():
 def folders(tmp_path_factory):
     """One motion of every kind."""
     return {
-        "table": make_pnp_table(tmp_path_factory.mktemp("table"), motions=5, seed=3),
+        "table": make_pnp_table(tmp_path_factory.mktemp("table"), motions=6, seed=3),
         "ground": make_pnp_ground(tmp_path_factory.mktemp("ground"), motions=3, seed=3),
     }
 
@@ -47,7 +47,7 @@ def read(folders, key):
 
 @pytest.fixture(scope="module", params=CASES)
 def led(request, folders, robot):
-    return Led(read(folders, request.param), robot, STIFF)
+    return Led(read(folders, request.param), robot)
 
 
 class Led:
@@ -56,14 +56,14 @@ class Led:
     Joints that the motion describes are put where it says at every substep; fingers follow the hand actions by their motors.
     """
 
-    def __init__(self, clip, robot, solref):
+    def __init__(self, clip, robot):
         self.clip, self.robot = clip, robot
         self.pieces = [piece.vertices for piece in read_object(clip.object_usd).pieces]
-        self.model = self._scene(solref)
+        self.model = self._scene()
         data = mujoco.MjData(self.model)
         frames = self.frames = len(clip.root_pos)
         self.qpos = self._led_qpos()
-        self.joints = np.flatnonzero(self.model.dof_armature > 1e6)
+        self.joints = np.flatnonzero(self.model.dof_armature > 1e4)
         names = [self.model.body(i).name for i in range(self.model.nbody)]
         self.object_pos = np.zeros((frames, 3))
         self.touching: list[set[str]] = []
@@ -76,12 +76,12 @@ class Led:
             self._note(data, frame, names)
         self._whole_body()
 
-    def _scene(self, solref):
+    def _scene(self):
         spec = build_robot(self.robot)
         spec.option.timestep = 1.0 / (FPS * SUBSTEPS)
         spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         for name in (ROOT_JOINT, *self.clip.joint_names):
-            spec.joint(name).armature = 1e8
+            spec.joint(name).armature = 1e5
         spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.0, 0.0, 1.0))
         if self.clip.table_pos is not None:
             table = spec.worldbody.add_body(name="table", pos=self.clip.table_pos, quat=self.clip.table_quat)
@@ -96,9 +96,10 @@ class Led:
                 meshname=f"piece{i}",
                 mass=0.1 * volumes[i] / sum(volumes),
                 priority=2,
-                solref=solref,
             )
-        return spec.compile()
+        model = spec.compile()
+        model.stat.meaninertia = 0.1  # the solver's tolerance is relative to it
+        return model
 
     def _led_qpos(self):
         qpos = np.zeros((self.frames, self.model.nq))
@@ -312,17 +313,9 @@ def grasps(led, side):
 
 def test_thumb_and_fingers_hold_the_object_which_follows(led):
     for side in led.hands:
-        assert grasps(led, side).mean() > 0.85
+        assert grasps(led, side).mean() > 0.95
     error = np.linalg.norm(led.object_pos - led.clip.object.pos, axis=1)
-    assert error.max() < 0.035
-
-
-@pytest.mark.parametrize("key", ["pickup_table__can__000", "pickup_table__carton__001", "pickup_ground__rack__002"])
-def test_grasps_hold_in_the_contact_model_of_training_too(folders, robot, key):
-    led = Led(read(folders, key), robot, AS_TRAINED)
-    assert np.linalg.norm(led.object_pos - led.clip.object.pos, axis=1).max() < 0.05
-    for side in led.hands:
-        assert grasps(led, side).mean() > 0.7
+    assert error.max() < 0.03
 
 
 def test_the_same_seed_gives_the_same_files(tmp_path, folders):
