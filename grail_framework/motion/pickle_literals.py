@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from grail_framework.motion.pickle_repeats import Header
+
 
 class Machine:
     """Data, stack and memo of one file."""
 
-    __slots__ = ("data", "marks", "memo", "stack")
+    __slots__ = ("data", "has_put", "headers", "marks", "memo", "opened", "stack")
 
     def __init__(self, data: bytearray) -> None:
         self.data = data
@@ -24,6 +26,12 @@ class Machine:
         self.marks: list[int] = []
         """Heights of the stack at the open marks."""
         self.memo: dict[int, Any] = {}
+        self.has_put = False
+        """Whether the file wrote to a place of the memo that it chose."""
+        self.headers: list[Header] = []
+        """Headers of arrays that may come again."""
+        self.opened: tuple[int, int, int] | None = None
+        """Where the header of the last array began: in the data, in the memo, and the height of the stack."""
 
     def take(self, pos: int, size: int) -> bytearray:
         """Return `size` bytes at a position."""

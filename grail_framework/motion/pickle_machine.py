@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import numpy as np
 
 from grail_framework.motion.pickle_literals import LITERALS, Machine, made
+from grail_framework.motion.pickle_repeats import keep_header, take_header
 from grail_framework.motion.pickle_values import (
     GLOBALS,
     JOBLIB_ARRAY,
@@ -99,6 +100,7 @@ def _from_mark(make: Callable[[list[Any]], object]) -> Callable[[Machine, int], 
 
 
 def _put(machine: Machine, index: int) -> None:
+    machine.has_put = True
     machine.memo[index] = machine.stack[-1]
 
 
@@ -254,11 +256,17 @@ def _reduce(machine: Machine, pos: int) -> int:
 
 
 def _new_object(machine: Machine, pos: int) -> int:
-    """Make an instance: of joblib's array wrapper only."""
-    arguments, cls = machine.stack.pop(), machine.stack.pop()
+    """Make an instance: of joblib's array wrapper only, which becomes its array at once where its header came before."""
+    stack = machine.stack
+    arguments, cls = stack.pop(), stack.pop()
     if cls is not JOBLIB_ARRAY or type(arguments) is not tuple or arguments:
         raise RefusedError(f"the pickle makes an instance of {name_of(cls)}")
-    machine.stack.append(_WRAPPER)
+    stack.append(_WRAPPER)
+    known = take_header(machine, pos)
+    if known is None:
+        machine.opened = (pos, len(machine.memo), len(stack))
+        return pos
+    stack[-1], pos = _WRAPPER.read(known[0], machine.data, known[1])
     return pos
 
 
@@ -267,6 +275,9 @@ def _build(machine: Machine, pos: int) -> int:
     stack = machine.stack
     state, target = stack.pop(), stack[-1]
     if type(target) is JoblibArray:
+        if machine.opened is not None and machine.opened[2] == len(stack) and type(state) is dict:
+            keep_header(machine, machine.opened[0], pos, state, machine.opened[1])
+        machine.opened = None
         stack[-1], pos = target.read(state, machine.data, pos)
     elif type(target) is Dtype:
         target.set_state(state)
