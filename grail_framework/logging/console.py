@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -160,8 +161,8 @@ def _table(metrics: Mapping[str, float]) -> Any:
 
 
 def make_console(context: WriterContext) -> Writer:
-    """Build the console that `LoggingCfg.console` asks for; `auto` is live on a terminal, else plain."""
+    """Build the console that `LoggingCfg.console` asks for; `auto` is live on a terminal that can be redrawn, else plain."""
     mode = context.logging.console
     if mode == "auto":
-        mode = "live" if sys.stdout.isatty() else "plain"
+        mode = "live" if sys.stdout.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown") else "plain"
     return LiveConsole(context) if mode == "live" else PlainConsole(context)

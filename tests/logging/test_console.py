@@ -18,7 +18,7 @@ METRICS = {
     "plain": 2.0,
 }
 
-
+TERMINAL = {"TERM": "xterm-256color"}
 TIMES = {"iteration": 2.0, "engine": 1.0, "environment": 0.2, "inference": 0.1, "learning": 0.6}
 
 
@@ -53,7 +53,9 @@ def test_plain_is_one_line_per_iteration():
 
 def test_live_panel_shows_every_metric_as_it_is_written():
     stream = io.StringIO()
-    console = LiveConsole(make_context(), Console(file=stream, force_terminal=True, width=100, color_system=None))
+    console = LiveConsole(
+        make_context(), Console(file=stream, force_terminal=True, width=100, color_system=None, _environ=TERMINAL)
+    )
     console.write(3, METRICS)
     console.close()
     text = stream.getvalue()
@@ -73,7 +75,7 @@ def test_live_panel_keeps_the_last_evaluation_and_sorts_terms_into_columns():
     stream = io.StringIO()
     console = LiveConsole(
         make_context(eval__tracked_fraction=0.125),
-        Console(file=stream, force_terminal=True, width=100, height=50, color_system=None),
+        Console(file=stream, force_terminal=True, width=100, height=50, color_system=None, _environ=TERMINAL),
     )
 
     def shown(iteration: int, metrics: dict[str, float]) -> str:
@@ -99,3 +101,10 @@ def test_without_a_terminal_auto_is_plain(capsys: pytest.CaptureFixture[str]):
     assert isinstance(console, PlainConsole)
     console.write(1, {})
     assert capsys.readouterr().out.startswith("iteration 1/100")
+
+
+@pytest.mark.parametrize(("term", "kind"), [("dumb", PlainConsole), ("xterm-256color", LiveConsole)])
+def test_a_terminal_that_cannot_be_redrawn_gets_lines(term: str, kind: type, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert isinstance(make_console(make_context("auto")), kind)
