@@ -29,6 +29,8 @@ _FROM_ABOVE: Final = 0.26
 """How far the palm is turned down for a ball. [rad]"""
 _BACK: Final = 0.08
 """How far off the grasp the hand waits and withdraws to. [m]"""
+_ABOVE: Final = 0.03
+"""How far above the grasp it waits: arms that follow a reference with a spring sag below it. [m]"""
 
 
 def draft_pnp_table(robot: RobotSpec, solver: InverseKinematics, index: int, rng: np.random.Generator) -> Draft | None:
@@ -72,10 +74,10 @@ def _move(
     hold = Pose(pos=grasp.palm_pos, turn=grasp.palm_turn)
     at_rest, at_place = rest * hold, place * hold
     home = stance.link(robot.hands["right"].palm)
-    before = at_rest.pos - _BACK * rest.turn.apply(grasp.approach)
+    before = at_rest.pos - _BACK * rest.turn.apply(grasp.approach) + (0.0, 0.0, _ABOVE)
     after = at_place.pos - _BACK * place.turn.apply(grasp.approach)
-    raised = np.array([edge - 0.18, home.pos[1] - 0.06, at_rest.pos[2] + 0.06])
-    back = np.array([edge - 0.15, home.pos[1] - 0.06, at_place.pos[2] + 0.08])
+    raised = np.array([edge - 0.21, home.pos[1] - 0.06, at_rest.pos[2] + 0.12])
+    back = np.array([edge - 0.15, home.pos[1] - 0.06, at_place.pos[2] + 0.12])
     up = lift * (min_jerk(t, 2.7, 3.5) - min_jerk(t, 3.55, 4.3))
     palm = path(
         t,
