@@ -76,14 +76,14 @@ def _move(
     home = stance.link(robot.hands["right"].palm)
     before = at_rest.pos - _BACK * rest.turn.apply(grasp.approach) + (0.0, 0.0, _ABOVE)
     after = at_place.pos - _BACK * place.turn.apply(grasp.approach)
-    raised = np.array([edge - 0.21, home.pos[1] - 0.06, at_rest.pos[2] + 0.12])
+    raised = np.array([edge - 0.26, home.pos[1] - 0.06, at_rest.pos[2] + 0.15])
     back = np.array([edge - 0.15, home.pos[1] - 0.06, at_place.pos[2] + 0.12])
     up = lift * (min_jerk(t, 2.7, 3.5) - min_jerk(t, 3.55, 4.3))
     palm = path(
         t,
         home.pos,
         [
-            (0.1, 1.0, raised),
+            (0.0, 0.8, raised),
             (0.65, 1.55, before),
             (1.45, 2.05, at_rest.pos),
             (2.85, 4.15, at_place.pos),
