@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grail_framework.cli.data.preparing import ProgressLine, load_readers, load_robot, show_report
+from grail_framework.cli.data.preparing import (
+    ProgressLine,
+    grasp_options,
+    load_readers,
+    load_robot,
+    show_report,
+    writing_options,
+)
 
 if TYPE_CHECKING:
     from grail_framework.cli.state import CliState
@@ -81,32 +88,8 @@ _METRES = click.FloatRange(min=0.0, min_open=True)
     show_default=True,
     help="Contacts count from the lift of the object on, as processed libraries have it, or from the first touch on.",
 )
-@click.option(
-    "--lift-threshold",
-    type=click.FloatRange(min=0.0),
-    default=0.02,
-    show_default=True,
-    metavar="M",
-    help="Rise above the first height that counts as lifted, in metres.",
-)
-@click.option(
-    "--grasp-anticipation-frames",
-    type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Frames of the source by which a hand closes before its first contact.",
-)
-@click.option(
-    "--on-bad-clip",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="Stop at a clip that cannot be used, or leave it out, report it and exit with 1.",
-)
-@click.option("--overwrite", is_flag=True, help="Write into an OUT that is not empty; files of the same names are replaced.")
-@click.option("--robot", default="g1_43dof", show_default=True, metavar="NAME", help="The robot the clips are of.")
-@click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
+@grasp_options
+@writing_options
 @click.pass_obj
 def import_clips(state: CliState, src: Path, out: Path, robot: str, as_json: bool, **given: Any) -> None:
     """Turn the clips of SRC, a file or a folder of any registered motion format, into the library OUT.

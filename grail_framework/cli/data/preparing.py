@@ -11,6 +11,8 @@ import click
 from grail_framework.errors import EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from grail_framework.cli.state import CliState
     from grail_framework.motion.preparation.report import PrepareReport
     from grail_framework.motion.readers.protocol import MotionReader
@@ -26,6 +28,57 @@ def _dashes(name: str) -> str:
 
 RELEASE_SPELLING: Final[dict[str, Any]] = {"token_normalize_func": _dashes}
 """Context settings that accept --like_this wherever --like-this is an option."""
+
+
+_GRASP: Final = (
+    click.option(
+        "--lift-threshold",
+        type=click.FloatRange(min=0.0),
+        default=0.02,
+        show_default=True,
+        metavar="M",
+        help="Rise above the first height that counts as lifted, in metres.",
+    ),
+    click.option(
+        "--grasp-anticipation-frames",
+        type=click.IntRange(min=0),
+        default=10,
+        show_default=True,
+        metavar="N",
+        help="Frames of the source by which a hand closes before the grasp.",
+    ),
+)
+_WRITING: Final = (
+    click.option(
+        "--on-bad-clip",
+        type=click.Choice(["stop", "skip"]),
+        default="stop",
+        show_default=True,
+        help="Stop at a motion that cannot be used, or leave it out, report it and exit with 1.",
+    ),
+    click.option(
+        "--overwrite", is_flag=True, help="Write into an OUT that is not empty; files of the same names are replaced."
+    ),
+    click.option("--robot", default="g1_43dof", show_default=True, metavar="NAME", help="The robot the motions are of."),
+    click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON."),
+)
+
+
+def grasp_options[Command: Callable[..., Any]](command: Command) -> Command:
+    """Add the options that say when an object counts as lifted and how early a hand closes."""
+    return with_options(_GRASP, command)
+
+
+def writing_options[Command: Callable[..., Any]](command: Command) -> Command:
+    """Add the options of every command that writes a library: bad motions, an OUT that is there, the robot, the report."""
+    return with_options(_WRITING, command)
+
+
+def with_options[Command: Callable[..., Any]](options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    """Add options to a command, so that its help lists them in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 class ProgressLine:

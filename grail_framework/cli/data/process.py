@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grail_framework.cli.data.preparing import RELEASE_SPELLING, ProgressLine, load_readers, load_robot, show_report
+from grail_framework.cli.data.preparing import (
+    RELEASE_SPELLING,
+    ProgressLine,
+    grasp_options,
+    load_readers,
+    load_robot,
+    show_report,
+    writing_options,
+)
 
 if TYPE_CHECKING:
     from grail_framework.cli.state import CliState
@@ -39,22 +47,7 @@ of the written files do not fit together.
     show_default=True,
     help="The grasp is the lift of the object, or the first contact.",
 )
-@click.option(
-    "--lift-threshold",
-    type=click.FloatRange(min=0.0),
-    default=0.02,
-    show_default=True,
-    metavar="M",
-    help="Rise above the first height that counts as lifted, in metres.",
-)
-@click.option(
-    "--grasp-anticipation-frames",
-    type=click.IntRange(min=0),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="Frames of the source by which a hand closes before the grasp.",
-)
+@grasp_options
 @click.option(
     "--skip-no-lift/--no-skip-no-lift",
     default=True,
@@ -106,16 +99,7 @@ of the written files do not fit together.
     is_flag=True,
     help="RAW is processed already: only wrists, shoulder and the right hand's closing are edited.",
 )
-@click.option(
-    "--on-bad-clip",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="Stop at a motion that cannot be used, or leave it out, report it and exit with 1.",
-)
-@click.option("--overwrite", is_flag=True, help="Write into an OUT that is not empty; files of the same names are replaced.")
-@click.option("--robot", default="g1_43dof", show_default=True, metavar="NAME", help="The robot the motions are of.")
-@click.option("--json", "as_json", is_flag=True, help="Write the outcome as JSON.")
+@writing_options
 @click.pass_obj
 def process(
     state: CliState,

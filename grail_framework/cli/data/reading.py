@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from grail_framework.cli.data.preparing import with_options
 from grail_framework.config import MotionCfg
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ _OPTIONS = (
 
 def reading_options[Command: Callable[..., Any]](command: Command) -> Command:
     """Add the options; the command takes `robot` and passes the rest to `motion_cfg`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(_OPTIONS, command)
 
 
 def motion_cfg(folder: Path, **given: Any) -> MotionCfg:
