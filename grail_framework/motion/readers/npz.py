@@ -76,7 +76,8 @@ def load_npz(path: Path, key: str) -> Entry:
             if _is_rootless(values):
                 values |= {name: archive[name] for name in _BODY_KEYS if name in archive.files}
             values |= {name: True for name in archive.files if name not in values}
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError) as error:
+    # RuntimeError: an encrypted member, or a compression this Python does not have.
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError) as error:
         raise BadClipError(ClipFault(path=path, key=key, reason=f"no readable npz archive ({error})")) from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BadClipError(ClipFault(path=path, key=key, reason=f"no npz archive, or a truncated one ({error})")) from error
