@@ -49,8 +49,10 @@ def clean(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     Of two faces back to back both go where that leaves a closed mesh: they are the wall between two solids drawn as one. Elsewhere
     the first stays: a surface drawn for both sides.
     """
-    extent = float(np.ptp(vertices, axis=0).max())
-    grid = np.round((vertices - vertices.min(axis=0)) / max(_WELD * extent, 1e-300)).astype(np.int64)
+    extent, origin = float(np.ptp(vertices, axis=0).max()), vertices.min(axis=0)
+    named, faces = np.unique(faces, return_inverse=True)  # a part of a large mesh names few of its vertices
+    vertices, faces = vertices[named], faces.reshape(-1, 3)
+    grid = np.round((vertices - origin) / max(_WELD * extent, 1e-300)).astype(np.int64)
     _, first, welded = np.unique(grid, axis=0, return_index=True, return_inverse=True)
     faces = welded.reshape(-1)[faces]
     distinct = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])

@@ -101,20 +101,77 @@ def read_objects(paths: Sequence[str | Path], *, max_pieces: Sequence[int]) -> l
     Raises:
         AssetError: the first file that cannot be used.
     """
-    described = [_describe(Path(path)) for path in paths]
+    assets = []
+    for found in examine_objects(paths, max_pieces=max_pieces):
+        if isinstance(found, AssetError):
+            raise found
+        assets.append(found)
+    return assets
+
+
+def examine_objects(paths: Sequence[str | Path], *, max_pieces: Sequence[int]) -> list[ObjectAsset | AssetError]:
+    """Read several objects as `read_object` does, and return the error of each that cannot be used in its place.
+
+    A file that this process has read before, and that is still as it was, is not read again.
+    """
+    wanted = [(Path(path), count) for path, count in zip(paths, max_pieces, strict=True)]
+    keys = [_key(path, count) for path, count in wanted]
+    described = {key: _describe_or_error(key[0]) for key in dict.fromkeys(keys) if key not in _known}
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # the work is done in child processes
-        waiting = [pool.submit(_assemble, *wanted) for wanted in zip(described, max_pieces, strict=True)]
-        try:
-            assets = [future.result() for future in waiting]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # nobody wants to wait for the rest to hear what is wrong
-            raise
+        made = dict(
+            zip(described, pool.map(_assemble_or_error, described.values(), [key[1] for key in described]), strict=True)
+        )
+    _say([asset for asset in made.values() if isinstance(asset, ObjectAsset)])
+    found = [made[key] if key in made else _known[key] for key in keys]
+    _keep(made)
+    return found
+
+
+_Key = tuple[Path, int, int, int]
+"""File, bound of the pieces, size, time of the last change [ns]."""
+_known: Final[dict[_Key, ObjectAsset]] = {}
+"""What this process has read: the check before a run, its engine, and the engines of its evaluations want the same objects."""
+_KNOWN_AT_MOST: Final = 4096
+
+
+def _key(path: Path, max_pieces: int) -> _Key:
+    try:
+        status = path.stat()
+    except OSError:
+        return path, max_pieces, -1, -1  # reading says what is wrong
+    return path, max_pieces, status.st_size, status.st_mtime_ns
+
+
+def _keep(made: dict[_Key, ObjectAsset | AssetError]) -> None:
+    for key, asset in made.items():
+        if isinstance(asset, ObjectAsset):
+            _known[key] = asset
+    while len(_known) > _KNOWN_AT_MOST:
+        del _known[next(iter(_known))]
+
+
+def _say(assets: Sequence[ObjectAsset]) -> None:
     said = [(asset.path, note) for asset in assets for note in asset.notes]
     for path, note in said[:_NOTES_LOGGED]:
         _log.info("%s: %s", path, note)
     if len(said) > _NOTES_LOGGED:
         _log.info("%d more such notes on %d objects", len(said) - _NOTES_LOGGED, len(assets))
-    return assets
+
+
+def _describe_or_error(path: Path) -> _Description | AssetError:
+    try:
+        return _describe(path)
+    except AssetError as error:
+        return error
+
+
+def _assemble_or_error(found: _Description | AssetError, max_pieces: int) -> ObjectAsset | AssetError:
+    if isinstance(found, AssetError):
+        return found
+    try:
+        return _assemble(found, max_pieces)
+    except AssetError as error:
+        return error
 
 
 def _describe(path: Path) -> _Description:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from grail_framework.assets.usd import read_object
+from grail_framework.assets.usd import examine_objects, read_object
 from grail_framework.errors import AssetError
 from grail_framework.motion.faults import BadClipReport, ClipFault
 
@@ -24,7 +24,7 @@ def asset_problem(path: Path, max_pieces: int) -> str:
     try:
         read_object(path, max_pieces=max_pieces)
     except AssetError as error:
-        return str(error).removeprefix(f"{path}: ")
+        return _reason(error, path)
     return ""
 
 
@@ -41,20 +41,24 @@ def with_usable_assets(cfg: RunCfg, motions: MotionLibrary, load: Callable[[Moti
     """
     if cfg.scene.object is None:
         return motions
-    problems: dict[Path, str] = {}
     while True:
-        faults: list[ClipFault] = []
-        for key, path in list(zip(motions.keys, motions.object_usd, strict=True))[: cfg.num_envs]:
-            if path is None:
-                continue  # the scene says so, for all motions together
-            if path not in problems:
-                problems[path] = asset_problem(path, cfg.scene.object.piece_limit)
-            if problems[path]:
-                faults.append(ClipFault(path=path, key=key, reason=problems[path]))
+        followed = list(zip(motions.keys, motions.object_usd, strict=True))[: cfg.num_envs]
+        # Where a motion has none, the scene says so, for all motions together.
+        paths = list(dict.fromkeys(path for _, path in followed if path is not None))
+        found = dict(zip(paths, examine_objects(paths, max_pieces=[cfg.scene.object.piece_limit] * len(paths)), strict=True))
+        faults = [
+            ClipFault(path=path, key=key, reason=_reason(problem, path))
+            for key, path in followed
+            if path is not None and isinstance(problem := found[path], AssetError)
+        ]
         if not faults:
             return motions
         bad = BadClipReport(faults=tuple(faults), num_motions=motions.num_motions).apply(cfg.motion.on_bad_clip)
         motions = load(_only(cfg.motion, tuple(key for key in motions.keys if key not in bad)))
+
+
+def _reason(error: AssetError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")
 
 
 def _only(cfg: MotionCfg, keys: tuple[str, ...]) -> MotionCfg:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pxr import Gf, Usd, UsdGeom, UsdPhysics
 
-from grail_framework.assets.usd import read_object
+from grail_framework.assets.usd import examine_objects, read_object
 from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.errors import AssetError
 
@@ -219,3 +219,26 @@ def test_released_objects_are_read(path):
     assert asset.mass == pytest.approx(0.1)
     assert ((high - low) > 0.2).all()
     assert ((high - low) < 0.6).all()
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path):
+    path = write_box_usd(tmp_path / "box.usda", (0.2, 0.2, 0.2))
+    first = read_object(path)
+    assert read_object(path) is first
+    assert read_object(path, max_pieces=3) is not first
+    write_box_usd(path, (0.2, 0.2, 0.4))
+    os.utime(path, ns=(1, 1))  # whatever the file system's clock can tell apart
+    assert read_object(path).volume == pytest.approx(0.016)
+
+
+def test_each_object_that_cannot_be_used_gets_its_own_error(tmp_path):
+    box, missing, broken = (
+        write_box_usd(tmp_path / "box.usda", (0.2, 0.2, 0.2)),
+        tmp_path / "none.usda",
+        tmp_path / "broken.usd",
+    )
+    broken.write_bytes(b"nothing")
+    found = examine_objects([missing, box, broken], max_pieces=[4, 4, 4])
+    assert [isinstance(one, AssetError) for one in found] == [True, False, True]
+    assert str(missing) in str(found[0])
+    assert str(broken) in str(found[2])
