@@ -20,11 +20,13 @@ lines work as they are: +exp=manager/... in place of --task, ++manager_env.... a
 
 @click.command(epilog=_EPILOG)
 @click.option("--task", metavar="NAME", help="What to train; `grail tasks list` shows all. A resume knows its own.")
+@click.option("--preset", metavar="NAME", help="Values that fit a machine; laptop: a few processor cores and minutes.")
 @click.option("--data", metavar="DIR", help="Motion library, the folder with robot/. Default: the task's demo library.")
 @click.option("--bps", metavar="DIR", help="Basis point sets. Default: DIR/bps, then the sibling folder without _ha.")
 @click.option("--engine", metavar="NAME", help="auto, mujoco, isaaclab, or one of a plugin. Default: auto.")
 @click.option("--num-envs", type=click.IntRange(min=1), metavar="N", help="Environments per process.")
 @click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="Total number of iterations, a resume included.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="T", help="Stop training after this time.")
 @click.option("--checkpoint", metavar="PATH", help="Checkpoint or run directory to start from: its weights.")
 @click.option("--resume", is_flag=True, help="Restore the optimiser too; in the same run directory, everything.")
 @click.option("--experiment-dir", metavar="DIR", help="The run directory. Default: below logs_rl/.")
@@ -33,7 +35,15 @@ lines work as they are: +exp=manager/... in place of --task, ++manager_env.... a
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
 @click.argument("overrides", nargs=-1, metavar="[OVERRIDES]...")
 @click.pass_obj
-def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, ...], **options: Any) -> None:
+def run(
+    state: CliState,
+    task: str | None,
+    preset: str | None,
+    minutes: float | None,
+    dry_run: bool,
+    overrides: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Train a task."""
     from grail_framework.config.compose import RunOptions, compose
     from grail_framework.runs.preflight import preflight
@@ -42,6 +52,7 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
     composed = compose(
         manager.registry,
         task=task,
+        preset=preset,
         options=RunOptions(**options),
         overrides=overrides,
         edits=[manager.configure_run],
@@ -49,6 +60,8 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
     )
     edited = [f"the plugin {name!r} changed the configuration" for name in manager.config_edits]
     _warn([*edited, *composed.warnings, *preflight(composed.cfg, manager.registry)])
+    if composed.preset_changes and _is_first_process():
+        click.echo(f"preset {preset}: {'  '.join(composed.preset_changes)}", err=dry_run)
     if dry_run:
         from grail_framework.config.files import to_yaml
 
@@ -60,7 +73,7 @@ def run(state: CliState, task: str | None, dry_run: bool, overrides: tuple[str, 
     stage("loading PyTorch")
     from grail_framework.runs.launch import launch
 
-    summary = launch(composed.cfg, manager, on_stage=stage)
+    summary = launch(composed.cfg, manager, time_budget_s=None if minutes is None else 60.0 * minutes, on_stage=stage)
     if _is_first_process():
         click.echo()
         show_summary(summary)

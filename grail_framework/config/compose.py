@@ -1,7 +1,7 @@
 """From a task's name and a command line to one whole configuration.
 
-Phases, later ones win: the task's defaults, plugin edits, overrides (our paths and the release's), options. The engine and the number
-of environments are settled last.
+Phases, later ones win: the task's defaults, the preset, plugin edits, overrides (our paths and the release's), options. The engine and
+the number of environments are settled last.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import attrs
 from grail_framework.config.grammar import Override, parse_overrides
 from grail_framework.config.hardware import resolve_engine, runs_on_cpu
 from grail_framework.config.overrides import Edits
+from grail_framework.config.presets import changes_of, find_preset
 from grail_framework.config.release import ReleaseTable
 from grail_framework.config.run import RunCfg
 from grail_framework.config.structure import FieldError, from_plain, to_plain
@@ -80,13 +81,16 @@ class ComposedRun:
     warnings: tuple[str, ...]
     """What the user should know, a sentence each."""
     provenance: dict[str, str]
-    """Dotted path to the option or override that set it; everything else is the task's."""
+    """Dotted path to the option or override that set it; everything else is the task's or the preset's."""
+    preset_changes: tuple[str, ...] = ()
+    """What the preset changed in the task, as overrides."""
 
 
 def compose(
     registry: Registry,
     *,
     task: str | None = None,
+    preset: str | None = None,
     options: RunOptions | None = None,
     overrides: Sequence[str] = (),
     edits: Iterable[Callable[[RunCfg], RunCfg]] = (),
@@ -97,6 +101,7 @@ def compose(
     Args:
         registry: names of tasks, engines, sections and release aliases.
         task: plain or qualified name; None: `+exp=...` among the overrides names it.
+        preset: name of values that fit a machine; None: the task's own.
         options: values of the command line's options.
         overrides: in Hydra's grammar, our paths or the release's.
         edits: what plugins change, in order.
@@ -109,13 +114,21 @@ def compose(
     """
     parsed = parse_overrides(overrides)
     table = ReleaseTable.load(registry) if parsed else ReleaseTable(())
+    preset_changes: tuple[str, ...] = ()
     if saved is not None and task is None and table.task_of(parsed)[0] is None:
+        if preset is not None:
+            raise ConfigError(
+                f"--preset {preset}: a run that is continued keeps its settings; leave it out, or name the --task again"
+            )
         # Where it started from and where it lies are the new command line's to say.
         cfg = attrs.evolve(saved, checkpoint=None, resume=False, experiment_dir=None)
     else:
         saved = None
         entry, parsed = _choose_task(registry, table, task, parsed)
         cfg = _task_defaults(entry)
+        if preset is not None:
+            own, cfg = cfg, _with_preset(registry, cfg, preset)
+            preset_changes = changes_of(own, cfg)
         for edit in edits:
             cfg = edit(cfg)
     sections = _sections(registry, cfg)
@@ -131,7 +144,7 @@ def compose(
     if saved is None and "num_envs" not in state.provenance and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)
     warnings = tuple(note.replace("{engine}", engine) for note in (*translation.notes, *notes))
-    return ComposedRun(cfg=cfg, warnings=warnings, provenance=dict(state.provenance))
+    return ComposedRun(cfg=cfg, warnings=warnings, provenance=dict(state.provenance), preset_changes=preset_changes)
 
 
 def config_digest(cfg: RunCfg) -> str:
@@ -186,6 +199,15 @@ def _task_defaults(entry: Entry) -> RunCfg:
     if not isinstance(cfg, RunCfg):
         raise PluginError(f"task {entry.qualified!r}: {entry.target} returned {type(cfg).__name__}, allowed: RunCfg")
     return attrs.evolve(cfg, task=entry.qualified)
+
+
+def _with_preset(registry: Registry, cfg: RunCfg, name: str) -> RunCfg:
+    """Apply a preset's own values, then what the task adds to it."""
+    cfg = find_preset(name).apply(cfg)
+    sections = _sections(registry, cfg)
+    state = Edits(tree=to_plain(cfg), root=RunCfg, sections=sections)
+    state.apply(parse_overrides(cfg.presets.get(name, ())))
+    return _build(state.tree, sections, state.provenance)
 
 
 def _sections(registry: Registry, cfg: RunCfg) -> dict[str, type]:

@@ -89,5 +89,7 @@ class RunCfg:
     """Short evaluation of a run."""
     distributed: DistributedCfg = attrs.field(factory=DistributedCfg)
     """Multi-process settings."""
+    presets: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """What a preset (`--preset`) changes in this task beyond its own values, by the preset's name: overrides in Hydra's grammar."""
     extra: dict[str, Any] = attrs.field(factory=dict)
     """Sections of plugins, by plugin name; typed by the class the plugin registered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -88,16 +89,20 @@ class OnPolicyRunner:
         self._phases, self._stepping = Stopwatch(self.device), Stopwatch(env.device)
         self._engine_clock = engine_clock
 
-    def learn(self, iterations: int) -> dict[str, float]:
+    def learn(self, iterations: int, *, time_budget_s: float | None = None) -> dict[str, float]:
         """Train until `iterations` iterations are done in all, those before a resume included; return the last metrics.
+
+        With a time budget [s] the iteration in which it ends is the last; any rank's clock decides for all.
 
         Raises:
             RunStoppedError: SIGTERM or SIGINT was received by any rank; the iteration was finished and the state saved.
         """
         metrics: dict[str, float] = {}
+        ends = math.inf if time_budget_s is None else time.perf_counter() + time_budget_s
         with StopRequest() as stop:
             self._begin()
-            while self.iteration < iterations:
+            time_is_up = False
+            while self.iteration < iterations and not time_is_up:
                 began = time.perf_counter()
                 self._restart_clocks()
                 last_value = self._collect()
@@ -105,12 +110,12 @@ class OnPolicyRunner:
                 scalars = self.ppo.update(self.rollout, last_value)
                 self._phases.mark()
                 self.iteration += 1
-                metrics, stopped = self._measure(scalars, began, stop)
+                metrics, stopped, time_is_up = self._measure(scalars, began, stop, ends)
                 if self.evaluate is not None:
                     metrics |= self.evaluate(self.iteration)
                 self._report(metrics)
                 due = self.iteration % self.cfg.checkpoints.last_frequency == 0 or self.iteration == iterations
-                saved = self.save() if due or stopped else None
+                saved = self.save() if due or stopped or time_is_up else None
                 if stopped:
                     raise RunStoppedError(self._farewell(saved))
         return metrics
@@ -143,12 +148,15 @@ class OnPolicyRunner:
     def _on_device(self, observations: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {group: observations[group].to(self.device) for group in self.rollout.observations}
 
-    def _measure(self, scalars: dict[str, torch.Tensor], began: float, stop: StopRequest) -> tuple[dict[str, float], bool]:
-        """Bring the iteration's numbers to the host: the one place where it waits for the device."""
-        wish = torch.full((), float(stop.requested), device=self.device)
-        scalars = scalars | self.statistics.drain() | self.env.drain_metrics() | {"_stop": wish}
+    def _measure(
+        self, scalars: dict[str, torch.Tensor], began: float, stop: StopRequest, ends: float
+    ) -> tuple[dict[str, float], bool, bool]:
+        """Bring the iteration's numbers to the host, the one place where it waits for the device; say whether to stop and time is up."""
+        wishes = {"_stop": stop.requested, "_time_is_up": time.perf_counter() >= ends}
+        scalars = scalars | self.statistics.drain() | self.env.drain_metrics()
+        scalars |= {name: torch.full((), float(wish), device=self.device) for name, wish in wishes.items()}
         metrics = self.statistics.finish(to_host(scalars, self.accelerator))
-        stopped = metrics.pop("_stop") > 0.0  # one rank's wish stops all
+        stopped, time_is_up = (metrics.pop(name) > 0.0 for name in wishes)  # one rank's wish holds for all
         duration = time.perf_counter() - began
         samples = self.rollout.num_steps * self.rollout.num_envs * self.accelerator.num_processes
         metrics |= {
@@ -156,7 +164,7 @@ class OnPolicyRunner:
             "perf/iteration_time": duration,
             "perf/samples": float(samples * self.iteration),
         }
-        return metrics | self._split(), stopped
+        return metrics | self._split(), stopped, time_is_up
 
     def _restart_clocks(self) -> None:
         for clock in (self._phases, self._stepping, *((self._engine_clock,) if self._engine_clock is not None else ())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -46,6 +47,7 @@ class _Progress:
     def __init__(self, context: WriterContext) -> None:
         self.total = context.total_iterations
         self._start = context.start_iteration
+        self._budget = math.inf if context.time_budget_s is None else context.time_budget_s
         self._began = time.perf_counter()
 
     def elapsed(self) -> float:
@@ -53,7 +55,7 @@ class _Progress:
 
     def remaining(self, iteration: int) -> float:
         done = max(iteration - self._start, 1)
-        return self.elapsed() / done * max(self.total - iteration, 0)
+        return min(self.elapsed() / done * max(self.total - iteration, 0), max(self._budget - self.elapsed(), 0.0))
 
 
 def time_split(metrics: Mapping[str, float]) -> str:

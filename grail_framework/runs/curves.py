@@ -27,8 +27,13 @@ _PANELS = (
 )
 
 
-def draw_curves(metrics: Path, picture: Path) -> Path:
+def draw_curves(metrics: Path, picture: Path, *, zero_action: float | None = None) -> Path:
     """Draw the curves of a `metrics.jsonl` into a PNG file and return its path.
+
+    Args:
+        metrics: the file.
+        picture: where the PNG goes.
+        zero_action: tracked fraction without any policy, drawn as a dashed line; None: not known.
 
     Raises:
         DataError: the file holds no iteration.
@@ -45,6 +50,9 @@ def draw_curves(metrics: Path, picture: Path) -> Path:
     for index, (title, wanted) in enumerate(_PANELS):
         axes = figure.add_subplot(4, 2, index + 1)
         _panel(axes, rows, title, wanted)
+        if zero_action is not None and "eval/tracked_fraction" in wanted:
+            axes.axhline(zero_action, color="grey", linestyle="--", linewidth=1.0, label="zero action: tracked fraction")
+            axes.legend(fontsize=7)
     figure.savefig(picture, dpi=90)
     return picture
 

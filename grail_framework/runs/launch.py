@@ -66,7 +66,7 @@ def launch(
     Args:
         cfg: the configuration, engine and number of environments resolved.
         manager: the loaded plugins.
-        time_budget_s: train for about this long instead of `cfg.iterations`. [s]
+        time_budget_s: end training with the iteration in which this time is over, if `cfg.iterations` are not done before. [s]
         on_stage: told in words what is done next, on the main process.
 
     Raises:
@@ -205,10 +205,11 @@ class _Run:
         if self._cfg.evaluation.at_start and self.runner.iteration == 0:
             self._stage("evaluating zero action and the untrained policy")
             zero, start = self._evaluate(self._zero), self._evaluate(self._policy)
-        self._open_writers(known={} if start is None else headline(start))
+        self._open_writers(known={} if start is None else headline(start), time_budget_s=time_budget_s)
         self._manager.run_started(self._context)
         began, before = time.perf_counter(), self.runner.iteration
-        total = self._learn(time_budget_s)
+        self.runner.learn(self._cfg.iterations, time_budget_s=time_budget_s)
+        total = self.runner.iteration
         duration = time.perf_counter() - began
         if self._cfg.evaluation.at_end:
             self._stage("evaluating the trained policy")
@@ -247,21 +248,7 @@ class _Run:
             self.runner.writer.close()
         self._env.close()
 
-    def _learn(self, time_budget_s: float | None) -> int:
-        if time_budget_s is None:
-            self.runner.learn(self._cfg.iterations)
-            return self.runner.iteration
-        # The first iterations tell how many fit; warm-up makes the very first one slow.
-        self.runner.learn(self.runner.iteration + 1)
-        probe = 3
-        began = time.perf_counter()
-        self.runner.learn(self.runner.iteration + probe)
-        spent = time.perf_counter() - began
-        more = max(int((time_budget_s - spent) / (spent / probe)), 1)
-        self.runner.learn(self.runner.iteration + more)
-        return self.runner.iteration
-
-    def _open_writers(self, known: dict[str, float]) -> None:
+    def _open_writers(self, known: dict[str, float], time_budget_s: float | None) -> None:
         if not self._accelerator.is_main_process:
             return
         extra = [(name, self._manager.registry.find("writer", name).load()) for name in self._cfg.logging.writers]
@@ -274,6 +261,7 @@ class _Run:
                 config=to_plain(self._cfg),
                 total_iterations=self._cfg.iterations,
                 start_iteration=self.runner.iteration,
+                time_budget_s=time_budget_s,
                 known=known,
             ),
             extra,

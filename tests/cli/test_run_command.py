@@ -90,8 +90,8 @@ def launched(monkeypatch):
     """Stand at the door of the engine: these tests are about what gets there."""
     calls = []
 
-    def launch(cfg, manager, *, on_stage):
-        calls.append((cfg, manager))
+    def launch(cfg, manager, *, on_stage, time_budget_s):
+        calls.append((cfg, manager, time_budget_s))
         on_stage("building environments")
         return RunSummary(
             run_dir=Path("logs_rl/x"),
@@ -118,8 +118,8 @@ def launched(monkeypatch):
 def test_the_checked_configuration_is_launched(library, launched):
     result = grail("--task", "lift", "--data", str(library), "--iterations", "3", "--seed", "5")
     assert result.exit_code == 0, result.output
-    ((cfg, manager),) = launched
-    assert (cfg.iterations, cfg.seed, cfg.engine.name) == (3, 5, "mujoco")
+    ((cfg, manager, time_budget_s),) = launched
+    assert (cfg.iterations, cfg.seed, cfg.engine.name, time_budget_s) == (3, 5, "mujoco", None)
     assert manager.registry.find("task", "lift").plugin == "example"
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["iterations", "3"] in lines
@@ -128,6 +128,15 @@ def test_the_checked_configuration_is_launched(library, launched):
     assert ["at", "the", "end", "0.250", "0.0500", "-", "anchor_pos", "2"] in lines
     assert "run directory: logs_rl/x" in result.stdout
     assert "building environments" in result.stderr
+
+
+def test_minutes_and_a_preset(library, launched):
+    result = grail("--task", "lift", "--data", str(library), "--minutes", "1.5", "--preset", "laptop")
+    assert result.exit_code == 0, result.output
+    ((cfg, _, time_budget_s),) = launched
+    assert (cfg.algorithm.desired_kl, cfg.algorithm.init_noise_std, time_budget_s) == (0.05, 0.5, 90.0)
+    told = result.stdout.partition("preset laptop: ")[2].splitlines()[0].split("  ")
+    assert "algorithm.desired_kl=0.05" in told
 
 
 def test_nothing_is_launched_after_a_mistake(library, launched):
@@ -143,7 +152,7 @@ def test_other_processes_stay_silent(library, launched, monkeypatch):
 
 
 def test_exit_code_of_a_stopped_run(library, monkeypatch):
-    def launch(cfg, manager, *, on_stage):
+    def launch(*_arguments, **_options):
         raise RunStoppedError("stopped by SIGTERM; saved model_step_000003.pt")
 
     monkeypatch.setitem(sys.modules, "grail_framework.runs.launch", SimpleNamespace(launch=launch))

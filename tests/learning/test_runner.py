@@ -175,6 +175,17 @@ def test_iterations_are_a_total():
     assert runner.learn(3) == {}
 
 
+def test_the_iteration_in_which_the_time_is_over_is_the_last_and_is_saved():
+    recorder = Recorder()
+    runner = make_runner(recorder)
+    runner.learn(100, time_budget_s=1e-9)
+    assert recorder.iterations == [1]
+    assert recorder.saved == [0, 1]
+    runner.learn(3, time_budget_s=1e9)
+    assert recorder.iterations == [1, 2, 3]
+    assert not any(name.startswith("_") for metrics in recorder.metrics for name in metrics)
+
+
 class Still(PointEnv):
     """Points that do not move: episodes last exactly 20 steps, and their reward is 20 times minus the distance."""
 

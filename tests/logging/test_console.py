@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -49,6 +50,12 @@ def test_plain_is_one_line_per_iteration():
     first, second = stream.getvalue().splitlines()
     assert first.startswith("iteration 1/100  samples/s 12,346  reward/step -0.1235  lr 2.00e-05  eta ")
     assert second.startswith("iteration 2/100  eta ")
+
+
+def test_a_time_budget_bounds_the_time_left():
+    stream = io.StringIO()
+    PlainConsole(attrs.evolve(make_context(), total_iterations=10**9, time_budget_s=60.0), stream).write(1, {})
+    assert stream.getvalue().rstrip().endswith(("eta 00:01:00", "eta 00:00:59"))
 
 
 def test_live_panel_shows_every_metric_as_it_is_written():

@@ -1,0 +1,113 @@
+"""Presets: values that fit a machine rather than a task, chosen by `--preset`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import attrs
+
+from grail_framework.config.structure import to_plain
+from grail_framework.errors import ConfigError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from grail_framework.config.run import RunCfg
+    from grail_framework.config.terms import ObservationGroupCfg
+
+_LONG: Final = frozenset({"command_multi_future"})
+"""Terms that are hundreds of numbers wide and say little that the current frame does not."""
+
+
+@attrs.frozen
+class Preset:
+    """A named change of a task's values."""
+
+    summary: str
+    """One line on whom it is for."""
+    apply: Callable[[RunCfg], RunCfg]
+    """Returns the changed configuration."""
+
+
+def laptop(cfg: RunCfg) -> RunCfg:
+    """Fit the learning to a few processor cores and minutes.
+
+    A task's own values are those of thousands of GPU environments for days: tiny steps of wide networks, and a noise of 0.05 about a
+    base policy that can walk already. From nothing, noise ten times as wide finds out far sooner what keeps the robot up. It narrows as
+    the policy gets surer, and a rate that was right becomes too high: hence the floor under the noise and the wide bounds of the rate.
+    Inputs are normalised (a small batch cannot learn their scales), the value may follow its targets at once, and the networks are
+    small. Action, scene, terminations and rewards stay the task's, but for what the task says in `RunCfg.presets`.
+    """
+    params: dict[str, Any] = dict(cfg.network.params)
+    if cfg.network.func in ("mlp", "core:mlp"):
+        params |= {
+            "actor_hidden_dims": (256, 128),
+            "critic_hidden_dims": (256, 128),
+            "normalize_actor": True,
+            "normalize_critic": True,
+        }
+    algorithm = attrs.evolve(
+        cfg.algorithm,
+        learning_rate=5e-4,
+        min_learning_rate=5e-5,
+        max_learning_rate=5e-4,
+        desired_kl=0.05,
+        max_grad_norm=1.0,
+        entropy_coef=0.0,
+        init_noise_std=0.5,
+        min_noise_std=0.2,
+        gamma=0.97,
+        use_clipped_value_loss=False,
+    )
+    return attrs.evolve(
+        cfg,
+        network=attrs.evolve(cfg.network, params=params),
+        algorithm=algorithm,
+        observations={name: _without_long_terms(group) for name, group in cfg.observations.items()},
+        evaluation=attrs.evolve(cfg.evaluation, every=50),
+    )
+
+
+PRESETS: Final[Mapping[str, Preset]] = {
+    "laptop": Preset("A few processor cores and minutes instead of GPUs and days", laptop),
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"--preset: got {name!r}; {suggest(name, PRESETS)}")
+    return PRESETS[name]
+
+
+def changes_of(before: RunCfg, after: RunCfg) -> tuple[str, ...]:
+    """Say what a preset changed, as overrides: `path=value`, and `~path` for what was removed."""
+    return tuple(_differences(to_plain(before), to_plain(after), ""))
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key in before.keys() - after.keys():
+        yield f"~{path}{key}"
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            yield from _differences(cast("dict[str, Any]", old), cast("dict[str, Any]", value), f"{path}{key}.")
+        elif old != value or key not in before:
+            yield f"{path}{key}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_text, cast('list[Any]', value)))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _without_long_terms(group: ObservationGroupCfg) -> ObservationGroupCfg:
+    if not _LONG & group.terms.keys():
+        return group
+    terms = {name: term for name, term in group.terms.items() if name not in _LONG}
+    return attrs.evolve(group, terms=terms, width=None)

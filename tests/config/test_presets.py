@@ -1,0 +1,71 @@
+"""Presets change what fits a machine, and say so."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from config_example import lift
+
+from grail_framework.config.compose import RunOptions, compose
+from grail_framework.config.presets import PRESETS, find_preset
+from grail_framework.errors import ConfigError
+from grail_framework.plugins.manager import GrailPluginManager
+
+KEPT = ("rewards", "terminations", "action", "scene", "command", "events", "curriculums", "robot", "motion")
+
+
+@pytest.fixture(scope="module")
+def first_party():
+    return GrailPluginManager().load().registry
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize("task", ["core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground"])
+def test_the_changes_told_are_the_changes_made(first_party, task, preset):
+    changed = compose(first_party, task=task, preset=preset)
+    by_hand = compose(first_party, task=task, overrides=changed.preset_changes)
+    assert changed.preset_changes
+    assert changed.cfg == by_hand.cfg
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize("task", ["core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground"])
+def test_the_task_itself_stays(first_party, task, preset):
+    own, changed = (compose(first_party, task=task, preset=name).cfg for name in (None, preset))
+    changes = own.presets.get(preset, ())
+    assert all(
+        getattr(own, section) == getattr(changed, section)
+        for section in KEPT
+        if not any(section in change for change in changes)
+    )
+
+
+def test_a_task_adds_its_own_changes(first_party):
+    own, changed = (compose(first_party, task="pnp_table", preset=name).cfg for name in (None, "laptop"))
+    assert own.rewards.keys() - changed.rewards.keys() == {"finger_primitive_limit"}
+    assert all(own.rewards[name] == term for name, term in changed.rewards.items())
+
+
+def test_a_tasks_wrong_change_is_named(registry, monkeypatch):
+    broken = attrs.evolve(lift(), presets={"laptop": ("algorithm.learning_rat=1",)})
+    monkeypatch.setattr("config_example.lift", lambda: broken)
+    with pytest.raises(ConfigError, match="learning_rat"):
+        compose(registry, task="lift", preset="laptop")
+
+
+def test_overrides_and_options_win(registry):
+    composed = compose(
+        registry, task="lift", preset="laptop", options=RunOptions(seed=3), overrides=["algorithm.learning_rate=3e-4"]
+    )
+    assert (composed.cfg.algorithm.learning_rate, composed.cfg.algorithm.desired_kl, composed.cfg.seed) == (3e-4, 0.05, 3)
+
+
+def test_an_unknown_preset_names_the_known():
+    with pytest.raises(ConfigError, match=r"--preset: got 'laptob'; did you mean 'laptop'\?"):
+        find_preset("laptob")
+
+
+def test_a_continued_run_keeps_its_settings(registry):
+    saved = compose(registry, task="lift").cfg
+    with pytest.raises(ConfigError, match="--preset laptop: a run that is continued keeps its settings"):
+        compose(registry, saved=saved, preset="laptop")
