@@ -46,6 +46,8 @@ class WriterContext:
     """Where training ends. [iterations]"""
     start_iteration: int = 0
     """Iterations already done; above 0 the run continues one that may have logged later ones. [iterations]"""
+    time_budget_s: float | None = None
+    """Training ends when this is over, where that is earlier; None: only `total_iterations` says. [s]"""
     known: dict[str, float] = attrs.field(factory=dict)
     """Metrics measured before the first iteration, as the evaluation of the policy the run starts with."""
 
@@ -65,29 +67,29 @@ class MultiWriter:
     def write(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Pass on the metrics of an iteration."""
         for name, writer in self._writers.items():
-            self._guard(name, lambda writer=writer: writer.write(iteration, metrics))
+            try:
+                writer.write(iteration, metrics)
+            except Exception as error:
+                if name not in self._failing:
+                    self._failing.add(name)
+                    _log.error(
+                        "writer %r failed (%s: %s); training goes on, and it is tried again every iteration",
+                        name,
+                        type(error).__name__,
+                        error,
+                    )
+            else:
+                if name in self._failing:
+                    self._failing.discard(name)
+                    _log.warning("writer %r works again", name)
 
     def close(self) -> None:
         """Close all writers."""
         for name, writer in self._writers.items():
-            self._guard(name, writer.close)
-
-    def _guard(self, name: str, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:
-            if name not in self._failing:
-                self._failing.add(name)
-                _log.error(
-                    "writer %r failed (%s: %s); training goes on, and it is tried again every iteration",
-                    name,
-                    type(error).__name__,
-                    error,
-                )
-            return
-        if name in self._failing:
-            self._failing.discard(name)
-            _log.warning("writer %r works again", name)
+            try:
+                writer.close()
+            except Exception as error:
+                _log.error("writer %r was not closed in order (%s: %s)", name, type(error).__name__, error)
 
 
 def build_writers(context: WriterContext, extra: Iterable[tuple[str, Callable[[WriterContext], Writer]]] = ()) -> MultiWriter:

@@ -32,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
-    sync_directory(path.parent)
+    sync(path.parent)  # without it a power cut may lose the rename
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -61,19 +61,43 @@ def link_atomically(link: Path, target: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
-    sync_directory(link.parent)
+    sync(link.parent)
 
 
-def sync_directory(directory: Path) -> None:
-    """Bring a directory's entries to the disk: without it a rename may be lost in a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Bring to the disk what any process has written to a file, or the entries of a directory.
+
+    Raises:
+        OSError: it is not there, or the disk does not take it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
+def check_writable(directory: Path) -> None:
+    """Try out all that a run does in its directory: write a file, link to it, remove both.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    file, link = (directory / f"{_PREFIX}{os.getpid()}-{name}" for name in ("probe", "probe-link"))
+    try:
+        write_atomically(file, bytes(4096))
+        link_atomically(link, file.name)
+    finally:
+        for made in (link, file):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(made)
+
+
 def remove_partial_files(directory: Path) -> None:
-    """Remove what a killed process left half written."""
-    for leftover in directory.glob(f"{_PREFIX}*"):
+    """Remove what a killed process left half written in a directory and the folders in it.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    for leftover in (*directory.glob(f"{_PREFIX}*"), *directory.glob(f"*/{_PREFIX}*")):
         leftover.unlink(missing_ok=True)

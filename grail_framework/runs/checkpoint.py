@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from grail_framework.errors import CheckpointError
-from grail_framework.runs.atomic import atomic_file, link_atomically, remove_partial_files
+from grail_framework.runs.atomic import atomic_file, link_atomically, remove_partial_files, sync
 from grail_framework.runs.formats import serialize
 
 if TYPE_CHECKING:
@@ -45,14 +46,19 @@ class RunIdentity:
 class CheckpointWriter:
     """Writes `model_step_NNNNNN.pt`, moves `last.pt` to it and prunes; on the main process only.
 
-    A checkpoint is whole before its name appears, and the link is moved, and older files are removed, only after that.
+    A checkpoint is whole before its name appears, and the link is moved, and older files are removed, only after that. The lines of
+    `metrics.jsonl` up to its iteration, which a resume keeps, are on the disk before it.
     """
 
     def __init__(self, directory: RunDirectory, cfg: CheckpointCfg, identity: RunIdentity) -> None:
         self.directory = directory
         self.cfg = cfg
         self.identity = identity
-        remove_partial_files(directory.path)
+        self._failing = False
+        try:
+            remove_partial_files(directory.path)
+        except OSError as error:
+            _log.warning("files that a killed process left half written could not be removed: %s", error)
 
     def save(self, state: Mapping[str, Any]) -> Path | None:
         """Write a state that has `iteration`; None, with an error in the log, where the disk does not take it.
@@ -63,13 +69,15 @@ class CheckpointWriter:
         iteration = int(state["iteration"])
         path = self.directory.step(iteration)
         content = serialize({**state, **attrs.asdict(self.identity)})
+        with contextlib.suppress(OSError):  # a file of metrics that is not there or refused is its writer's to report
+            sync(self.directory.metrics)
         try:
             with atomic_file(path) as file:
                 file.write(content)
             link_atomically(self.directory.last, path.name)
         except OSError as error:
             _log.error(
-                "CHECKPOINT NOT WRITTEN: iteration %d, %s: %s. Training goes on; %s is still whole. Free or repair the disk: "
+                "CHECKPOINT NOT WRITTEN: iteration %d, %s: %s. Training goes on; %s. Free or repair the disk: "
                 "the next attempt is in %d iterations",
                 iteration,
                 path,
@@ -77,20 +85,27 @@ class CheckpointWriter:
                 self._newest(),
                 self.cfg.last_frequency,
             )
+            self._failing = True
             return None
+        if self._failing:
+            _log.warning("checkpoints are written again: %s", path)
+            self._failing = False
         self._prune(iteration)
         return path
 
     def _newest(self) -> str:
-        return f"{self.directory.last.readlink()}" if self.directory.last.is_symlink() else "no earlier checkpoint"
+        try:
+            return f"{self.directory.last.readlink()} is still whole"
+        except OSError:
+            return "there is no earlier one"
 
     def _prune(self, newest: int) -> None:
-        for step, path in list_checkpoints(self.directory.path):
-            if step < newest and step % self.cfg.save_frequency != 0:
-                try:
-                    path.unlink()
-                except OSError as error:
-                    _log.warning("old checkpoint %s could not be removed: %s", path, error)
+        try:
+            for step, path in list_checkpoints(self.directory.path):
+                if step < newest and step % self.cfg.save_frequency != 0:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("an old checkpoint could not be removed: %s", error)
 
 
 def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:

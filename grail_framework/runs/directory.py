@@ -17,7 +17,7 @@ import yaml
 
 from grail_framework import PLUGIN_API, __version__
 from grail_framework.errors import ConfigError
-from grail_framework.runs.atomic import write_atomically
+from grail_framework.runs.atomic import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,17 +97,40 @@ def open_run_directory(path: Path, *, resume: bool) -> RunDirectory:
         raise ConfigError(
             f"the run directory {path} cannot be created ({error.strerror}); choose another experiment_dir"
         ) from error
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConfigError(_not_writable(path, error)) from error
     return directory
 
 
 def save_config(directory: RunDirectory, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration (plain values) as `config.yaml`."""
-    write_atomically(directory.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+    """Write the resolved configuration (plain values) as `config.yaml`.
+
+    Raises:
+        ConfigError: it cannot be written; the file is as it was.
+    """
+    _save(directory.config, config)
 
 
 def save_meta(directory: RunDirectory, meta: Mapping[str, Any]) -> None:
-    """Write the manifest (plain values) as `meta.yaml`."""
-    write_atomically(directory.meta, yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True))
+    """Write the manifest (plain values) as `meta.yaml`.
+
+    Raises:
+        ConfigError: it cannot be written; the file is as it was.
+    """
+    _save(directory.meta, meta)
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> None:
+    try:
+        write_atomically(path, yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True))
+    except OSError as error:
+        raise ConfigError(_not_writable(path, error)) from error
+
+
+def _not_writable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written ({error.strerror}); make room or make it writable, or choose another experiment_dir"
 
 
 def build_meta(

@@ -106,7 +106,8 @@ def launch(
                 _write_manifest(cfg, manager, directory, accelerator.num_processes)
             summary = run.train(time_budget_s)
         except BaseException as error:
-            _log.error("the run ended early: %s: %s", type(error).__name__, error)
+            # For run.log alone: whoever called hears of the error itself.
+            _log.info("the run ended early: %s: %s", type(error).__name__, error)
             manager.run_failed(context, error)
             raise
         manager.run_finished(context, summary.as_plain())

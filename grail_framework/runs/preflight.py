@@ -74,8 +74,12 @@ def _check_run_directory(cfg: RunCfg) -> None:
     if not os.access(existing, os.W_OK):
         raise ConfigError(f"--experiment-dir: {existing} is not writable. Name another with --experiment-dir DIR")
     if cfg.experiment_dir is not None and not cfg.resume and RunDirectory(directory).holds_a_run():
+        if any(directory.glob("model_step_*.pt")):
+            raise ConfigError(
+                f"--experiment-dir: {directory} already holds a run. Add --resume to go on with it, or name another folder"
+            )
         raise ConfigError(
-            f"--experiment-dir: {directory} already holds a run. Add --resume to go on with it, or name another folder"
+            f"--experiment-dir: {directory} holds a run that ended before its first checkpoint. Remove it, or name another folder"
         )
 
 
@@ -133,8 +137,10 @@ def _last_of(directory: Path, flag: str) -> Path:
             f"{flag}: {directory} has no {LAST_LINK}{dangling}. It holds {', '.join(steps[-3:])}: write --checkpoint "
             f"{directory / steps[-1]}"
         )
+    ended = "; its run ended before the first one: remove the folder and start again without --resume"
     raise CheckpointError(
         f"{flag}: {directory} holds no checkpoint{dangling}, allowed: a *.pt file or a run directory with {LAST_LINK}"
+        f"{ended if RunDirectory(directory).holds_a_run() else ''}"
     )
 
 

@@ -12,7 +12,7 @@ import attrs
 from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.atomic import write_atomically
-from grail_framework.runs.checkpoint import RunIdentity, check_model
+from grail_framework.runs.checkpoint import RunIdentity, check_model, list_checkpoints
 from grail_framework.runs.directory import LAST_LINK, RunDirectory
 from grail_framework.runs.formats import read_checkpoint
 
@@ -63,10 +63,7 @@ def plan_resume(*, checkpoint: str | None, resume: bool, run_directory: Path) ->
     if checkpoint is None:
         last = run_directory / LAST_LINK
         if not last.exists():
-            raise CheckpointError(
-                f"--resume: {last} does not exist; name the run directory to continue with --experiment-dir, or a checkpoint "
-                "with --checkpoint"
-            )
+            raise CheckpointError(_nothing_to_resume(RunDirectory(run_directory)))
         return ResumePlan(mode="full", checkpoint=last)
     path = Path(checkpoint)
     if path.is_dir():
@@ -75,6 +72,21 @@ def plan_resume(*, checkpoint: str | None, resume: bool, run_directory: Path) ->
         return ResumePlan(mode="weights", checkpoint=path)
     same = path.absolute().parent.resolve() == run_directory.resolve()
     return ResumePlan(mode="full" if same else "warm", checkpoint=path)
+
+
+def _nothing_to_resume(directory: RunDirectory) -> str:
+    whole = list_checkpoints(directory.path)
+    if whole:
+        return f"--resume: {directory.last} does not exist; write --checkpoint {whole[-1][1]} to go on from the newest there is"
+    if directory.holds_a_run():
+        return (
+            f"--resume: the run in {directory.path} ended before its first checkpoint; remove the folder and start the run again "
+            "without --resume"
+        )
+    return (
+        f"--resume: {directory.last} does not exist; name the run directory to continue with --experiment-dir, or a checkpoint "
+        "with --checkpoint"
+    )
 
 
 def apply_resume(
@@ -89,7 +101,7 @@ def apply_resume(
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged, does not fit, or lacks what the plan needs.
-        ConfigError: `metrics.jsonl` cannot be rewritten.
+        ConfigError: `metrics.jsonl` cannot be read or rewritten.
     """
     if plan.mode == "fresh" or plan.checkpoint is None:
         return
@@ -141,19 +153,18 @@ def cut_metrics(path: Path, iteration: int) -> None:
     """Drop the lines of `metrics.jsonl` after `iteration`, which the resumed run will write again, and a torn last line.
 
     Raises:
-        ConfigError: the file cannot be rewritten.
+        ConfigError: the file cannot be read or rewritten.
     """
-    if not path.exists():
-        return
-    kept: list[bytes] = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            whole = line.endswith(b"\n") and int(json.loads(line)["iteration"]) <= iteration
-        except (ValueError, KeyError, TypeError):
-            whole = False
-        if whole:
-            kept.append(line)
     try:
-        write_atomically(path, b"".join(kept))
+        if path.exists():
+            lines = path.read_bytes().splitlines(keepends=True)
+            write_atomically(path, b"".join(line for line in lines if _is_kept(line, iteration)))
     except OSError as error:
         raise ConfigError(f"{path} cannot be cut to iteration {iteration} ({error.strerror}); make it writable") from error
+
+
+def _is_kept(line: bytes, iteration: int) -> bool:
+    try:
+        return line.endswith(b"\n") and int(json.loads(line)["iteration"]) <= iteration
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -215,6 +215,8 @@ START = (
     _m("resume of nothing", (*GOOD, "--resume"), "--resume", "--experiment-dir RUN", "--checkpoint FILE"),
     _m("resume in a folder that is not there", (*GOOD, "--resume", "--experiment-dir", "{tmp}/rum"), "did you mean {tmp}/run"),
     _m("a run is there already", (*GOOD, "--experiment-dir", "{tmp}/run"), "already holds a run", "--resume"),
+    _m("a run that ended at once", (*GOOD, "--experiment-dir", "{tmp}/ended"), "before its first checkpoint", "Remove it"),
+    _m("its resume", (*GOOD, "--resume", "--experiment-dir", "{tmp}/ended"), "holds no checkpoint", "without --resume"),
     _m("run directory is a file", (*GOOD, "--experiment-dir", "{tmp}/box.blend"), "is a file", "a folder"),
     _m("run directory below a file", (*GOOD, "--experiment-dir", "{tmp}/box.blend/run"), "{tmp}/box.blend is a file"),
     _m(
@@ -343,6 +345,8 @@ def lay_out(tmp: Path) -> dict[str, str]:
     (run / "config.yaml").write_text("task: x\n")
     (run / "model_step_000050.pt").write_bytes(b"x")
     (run / "last.pt").symlink_to("model_step_000050.pt")
+    (tmp / "ended").mkdir()
+    (tmp / "ended" / "config.yaml").write_text("task: x\n")
     (tmp / "steps").mkdir()
     (tmp / "steps" / "model_step_000050.pt").touch()
     return {"lib": str(library), "tmp": str(tmp)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from grail_framework.config import LoggingCfg
+from grail_framework.logging.append import AppendedFile
 from grail_framework.logging.jsonl import JsonlWriter
 from grail_framework.logging.run_log import run_log
 from grail_framework.logging.tensorboard import TensorboardWriter
@@ -64,26 +65,34 @@ def test_jsonl_lines(tmp_path: Path):
     assert lines[0]["time"] > 1.7e9
 
 
-def test_jsonl_takes_back_a_line_that_did_not_fit(tmp_path: Path):
-    resource = pytest.importorskip("resource")
-    import signal
-
+def test_a_line_that_does_not_fit_is_taken_back_and_follows_later(tmp_path: Path, disk_of: Any):
     writer = JsonlWriter(make_context(tmp_path))
+    path = tmp_path / "metrics.jsonl"
     writer.write(1, {"a": 1.0})
-    before = (tmp_path / "metrics.jsonl").read_bytes()
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
-    try:
-        with pytest.raises(OSError, match="could be written"):
-            writer.write(2, {"a": 2.0})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-    assert (tmp_path / "metrics.jsonl").read_bytes() == before
-    writer.write(3, {"a": 3.0})
+    before = path.read_bytes()
+    disk_of(len(before) + 10)
+    for iteration in (2, 3):
+        with pytest.raises(OSError, match="File too large"):
+            writer.write(iteration, {"a": 2.0})
+        assert path.read_bytes() == before
+    disk_of(None)
+    writer.write(4, {"a": 4.0})
     writer.close()
-    assert [json.loads(line)["iteration"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 3]
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_too_many_lines_that_wait_are_told(tmp_path: Path, disk_of: Any, caplog: pytest.LogCaptureFixture):
+    writer = JsonlWriter(make_context(tmp_path))
+    writer._file = AppendedFile(tmp_path / "metrics.jsonl", max_waiting=2)
+    disk_of(0)
+    for iteration in (1, 2, 3):
+        with pytest.raises(OSError, match="File too large"):
+            writer.write(iteration, {})
+    disk_of(None)
+    writer.write(4, {})
+    writer.close()
+    assert [json.loads(line)["iteration"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [3, 4]
+    assert "2 lines are lost" in caplog.text
 
 
 def test_a_failing_writer_reaches_neither_run_nor_other_writers(caplog: pytest.LogCaptureFixture):

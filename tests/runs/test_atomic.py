@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from grail_framework.runs.atomic import link_atomically, remove_partial_files, write_atomically
+from grail_framework.runs.atomic import check_writable, link_atomically, remove_partial_files, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,3 +82,16 @@ def test_data_reaches_the_disk_before_the_name_and_the_name_before_the_return(tm
         monkeypatch.setattr(os, name, lambda *args, name=name, original=original: (calls.append(name), original(*args))[1])
     write_atomically(tmp_path / "file", b"content")
     assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_trying_a_directory_out_leaves_nothing(tmp_path: Path):
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_are_removed_from_the_folders_too(tmp_path: Path):
+    (tmp_path / "nan_dumps").mkdir()
+    for name in (".partial-7-last.pt", "nan_dumps/.partial-7-x.pt", "nan_dumps/x.pt"):
+        (tmp_path / name).touch()
+    remove_partial_files(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["nan_dumps", "x.pt"]

@@ -76,45 +76,6 @@ def test_foreign_files_and_newer_steps_are_not_pruned(tmp_path: Path):
     assert names(tmp_path) == ["last.pt", "model_step_000100.pt", "model_step_000350.pt", "model_step_best.pt"]
 
 
-class Killed(BaseException):
-    """Stands for a process that is gone."""
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace", "symlink", "unlink", "open"])
-@pytest.mark.parametrize("occurrence", [1, 2, 3, 4])
-def test_a_kill_at_any_step_leaves_a_whole_last_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int
-):
-    writer = make_writer(tmp_path)
-    writer.save(state(50))
-    count = 0
-    original = getattr(os, step)
-
-    def dead(*args: Any, **kwargs: Any) -> Any:
-        raise Killed
-
-    def patched(*args: Any, **kwargs: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count < occurrence:
-            return original(*args, **kwargs)
-        monkeypatch.setattr(os, "unlink", dead)  # no clean-up after a kill
-        raise Killed
-
-    monkeypatch.setattr(os, step, patched)
-    killed = False
-    try:
-        writer.save(state(150))
-    except Killed:
-        killed = True
-    monkeypatch.undo()
-    assert read_checkpoint(tmp_path / "last.pt")["iteration"] in ((50, 150) if killed else (150,))
-    for _, path in list_checkpoints(tmp_path):
-        read_checkpoint(path)  # every name that is there is whole
-    make_writer(tmp_path).save(state(200))
-    assert names(tmp_path) == ["last.pt", "model_step_000200.pt"]
-
-
 @pytest.mark.parametrize("step", ["fsync", "replace", "symlink"])
 def test_a_full_disk_is_a_loud_error_and_not_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str

@@ -1,80 +1,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from accelerate import Accelerator
+from point_run import CFG, IDENTITY, assert_same, lines, run
 
-from grail_framework.config import ActionCfg, CheckpointCfg, LoggingCfg, PpoCfg, RunCfg
-from grail_framework.errors import CheckpointError
+from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.learning.networks import mlp
-from grail_framework.learning.rng import seed_everything
 from grail_framework.learning.runner import OnPolicyRunner
-from grail_framework.logging.jsonl import JsonlWriter
-from grail_framework.logging.writer import WriterContext
-from grail_framework.runs.checkpoint import CheckpointWriter, RunIdentity
-from grail_framework.runs.directory import RunDirectory, open_run_directory
+from grail_framework.runs.directory import RunDirectory
 from grail_framework.runs.formats import read_checkpoint
 from grail_framework.runs.resume import ResumePlan, apply_resume, cut_metrics, identity_differences, plan_resume
 from grail_framework.testing.point_env import PointEnv
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CFG = RunCfg(
-    task="point",
-    action=ActionCfg(func="none"),
-    observations={},
-    rewards={},
-    terminations={},
-    algorithm=PpoCfg(num_steps_per_env=6, learning_rate=1e-3, max_learning_rate=1e-2),
-    checkpoints=CheckpointCfg(last_frequency=2, save_frequency=2),
-)
-IDENTITY = RunIdentity(plugins=[{"name": "hoi", "version": "0.1.0", "target": "t"}], config_digest="abc")
-
-
-def run(
-    path: Path, iterations: int, *, checkpoint: str | None = None, resume: bool = False, seed: int = 5, width: int = 8
-) -> Any:
-    """Do what `grail run` does, with the point environment."""
-    seed_everything(seed)
-    directory = open_run_directory(path, resume=resume)
-    network = mlp(2, 3, 1, actor_hidden_dims=(width,), critic_hidden_dims=(width,), normalize_actor=True, normalize_critic=True)
-    runner = OnPolicyRunner(PointEnv(8), CFG, network, Accelerator(cpu=True))
-    plan = plan_resume(checkpoint=checkpoint, resume=resume, run_directory=path)
-    apply_resume(plan, runner, identity=IDENTITY, directory=directory)
-    runner.checkpointer = CheckpointWriter(directory, CFG.checkpoints, IDENTITY)
-    context = WriterContext(directory=path, run_name=path.name, project="p", logging=LoggingCfg(), total_iterations=iterations)
-    runner.writer = JsonlWriter(context)
-    started_at = runner.iteration
-    runner.learn(iterations)
-    runner.writer.close()
-    return runner, started_at
-
-
-def flat(tree: Any, place: str = "") -> dict[str, Any]:
-    if isinstance(tree, dict):
-        return {name: leaf for key, value in tree.items() for name, leaf in flat(value, f"{place}.{key}").items()}
-    if isinstance(tree, list | tuple):
-        return {name: leaf for index, value in enumerate(tree) for name, leaf in flat(value, f"{place}[{index}]").items()}
-    return {place: tree}
-
-
-def assert_same(first: Any, second: Any) -> None:
-    first, second = flat(first), flat(second)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        same = torch.equal(value, second[name]) if isinstance(value, torch.Tensor) else value == second[name]
-        assert same, name
-
-
-def lines(directory: Path) -> list[dict[str, Any]]:
-    read = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {k: v for k, v in line.items() if k != "time" and (not k.startswith("perf/") or k == "perf/samples")} for line in read
-    ]
 
 
 def test_resumed_training_is_bitwise_that_of_one_go(tmp_path: Path):
@@ -154,8 +97,16 @@ def test_the_same_directory_by_another_name_is_the_same(tmp_path: Path, monkeypa
 
 
 def test_resume_of_a_directory_without_checkpoint_is_an_error(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"last\.pt does not exist; name the run directory"):
-        plan_resume(checkpoint=None, resume=True, run_directory=tmp_path)
+    def refusal() -> str:
+        with pytest.raises(CheckpointError) as raised:
+            plan_resume(checkpoint=None, resume=True, run_directory=tmp_path)
+        return str(raised.value)
+
+    assert "last.pt does not exist; name the run directory" in refusal()
+    (tmp_path / "config.yaml").touch()
+    assert "ended before its first checkpoint; remove the folder and start the run again without --resume" in refusal()
+    (tmp_path / "model_step_000050.pt").touch()
+    assert "model_step_000050.pt to go on from the newest there is" in refusal()
 
 
 def test_another_network_is_refused_with_both_shapes(tmp_path: Path):
@@ -174,14 +125,38 @@ def test_a_checkpoint_of_weights_alone_cannot_be_resumed(tmp_path: Path):
         apply_resume(plan, runner, identity=IDENTITY, directory=RunDirectory(tmp_path))
 
 
-def test_metrics_are_cut_to_the_checkpoint_and_torn_lines_go(tmp_path: Path):
+WHOLE = [json.dumps({"iteration": i}) + "\n" for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        ("".join(WHOLE) + '{"iteration": 2, "x"', "".join(WHOLE[:3])),
+        ("".join(WHOLE[:3]) + WHOLE[3][:-1], "".join(WHOLE[:3])),
+        ("".join(WHOLE[:2]), "".join(WHOLE[:2])),
+        ("".join(WHOLE[:2]) + "\0" * 40, "".join(WHOLE[:2])),
+        ("[1]\n" + WHOLE[0] + "\n", WHOLE[0]),
+        ("", ""),
+    ],
+    ids=["torn line", "no end of line", "nothing to cut", "zeros of a power cut", "foreign lines", "empty"],
+)
+def test_metrics_are_cut_to_the_checkpoint(tmp_path: Path, content: str, left: str):
     path = tmp_path / "metrics.jsonl"
-    whole = [json.dumps({"iteration": i}) + "\n" for i in range(1, 6)]
-    path.write_text("".join(whole) + '{"iteration": 2, "x"')
+    path.write_text(content)
     cut_metrics(path, 3)
-    assert path.read_text() == "".join(whole[:3])
-    cut_metrics(tmp_path / "missing.jsonl", 3)
-    assert not (tmp_path / "missing.jsonl").exists()
+    assert path.read_text() == left
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_without_metrics_there_is_nothing_to_cut(tmp_path: Path):
+    cut_metrics(tmp_path / "metrics.jsonl", 3)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_metrics_that_cannot_be_cut_stop_the_resume(tmp_path: Path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl cannot be cut to iteration 3 \(Is a directory\); make it writable"):
+        cut_metrics(tmp_path / "metrics.jsonl", 3)
 
 
 def test_other_plugins_and_settings_are_named():
