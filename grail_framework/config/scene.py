@@ -90,7 +90,7 @@ class EngineCfg:
     decimation: int = attrs.field(default=4, validator=at_least(1))
     """Physics steps per control step. [-]"""
     num_threads: int | None = attrs.field(default=None, validator=at_least(1))
-    """Threads of the CPU engine; None: one per core. [-]"""
+    """Threads of the CPU engine; None: one per core, shared among the processes that a launcher starts on a machine. [-]"""
     solver_iterations: int = attrs.field(default=20, validator=at_least(1))
     """Upper bound of constraint solver iterations per physics step, CPU engine. [-]"""
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from grail_framework.engine.mujoco.engine import build
+from grail_framework.engine.mujoco.engine import build, cores_per_process
 from grail_framework.engine.protocol import ContactSensorSpec
 from grail_framework.errors import CheckpointError, ConfigError, EnvContractError
 
@@ -35,6 +35,15 @@ def test_any_number_of_threads_gives_the_same_bits(made, boxes):
         results.append(snapshot(engine))
     assert_same_bits(results[0], results[1])
     assert_same_bits(results[0], results[2])
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(None, 6), ("1", 6), ("2", 3), ("4", 1), ("16", 1)])
+def test_processes_of_a_launcher_share_the_cores(monkeypatch, processes, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(6)))
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert cores_per_process() == threads
 
 
 def test_a_resumed_run_goes_on_with_the_same_bits(made, boxes):

@@ -52,7 +52,7 @@ class MujocoEngine:
         self._actuators = Actuators(built.largest, self._layout)
         self._readout = Readout(spec, self._layout, sensor_layout(built.largest, spec), self._models)
         self.state = self._readout.state
-        threads = min(spec.num_threads or _cores(), spec.num_envs)
+        threads = min(spec.num_threads or cores_per_process(), spec.num_envs)
         self._pool = rollout.Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(built.largest) for _ in range(threads)]
         self._allocate(built.largest)
@@ -236,9 +236,10 @@ def _place(
     array[rows, ..., columns.quat] = quat if array.ndim == 2 else quat[:, None]
 
 
-def _cores() -> int:
-    """Count the processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores_per_process() -> int:
+    """Count the processor cores this process may use: its share, where a launcher started several processes on the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
 @contextmanager
