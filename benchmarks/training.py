@@ -1,6 +1,6 @@
 """What comes of a task in a given time on this machine: zero action, before and after, and the curves.
 
-Usage: python benchmarks/bench_training.py NAME... [--minutes 20] [--data DIR] [--out DIR]
+Usage: python benchmarks/training.py NAME... [--minutes 20] [--data DIR] [--out DIR]
 where NAME is one of the runs below. Each trains with the preset `laptop` in a run directory below OUT, one after the other; the table and
 the pictures `NAME.png` are what `docs/benchmarks.md` shows. DATA is the folder with `flat` and `largebox_ha`.
 """
@@ -33,12 +33,18 @@ class Training:
     overrides: tuple[str, ...] = ()
 
 
+NO_GRASP_FAILURE = "terminations.grasp_failure_after_contact=null"
 TRAININGS = {
     "motion_tracking_flat": Training("motion_tracking", "flat"),
     "motion_tracking_demo": Training("motion_tracking"),
     "pnp_table_demo": Training("pnp_table"),
     "pnp_ground_released": Training("pnp_ground", "largebox_ha"),
-    "pnp_ground_no_grasp_failure": Training("pnp_ground", "largebox_ha", ("terminations.grasp_failure_after_contact=null",)),
+    "pnp_ground_no_grasp_failure": Training("pnp_ground", "largebox_ha", (NO_GRASP_FAILURE,)),
+    "pnp_ground_gated": Training(
+        "pnp_ground",
+        "largebox_ha",
+        (NO_GRASP_FAILURE, "rewards.grasp_right.gate={hand: right}", "rewards.grasp_left.gate={hand: left}"),
+    ),
 }
 
 
@@ -65,7 +71,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=list(TRAININGS), metavar="NAME", help=", ".join(TRAININGS))
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/grail"))
-    parser.add_argument("--out", type=Path, default=Path("logs_rl/bench_training"))
+    parser.add_argument("--out", type=Path, default=Path("logs_rl/training"))
     arguments = parser.parse_args()
     for name in arguments.names:
         train(name, data=arguments.data, out=arguments.out, minutes=arguments.minutes)
