@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+_LOGARITHMIC = "noise std and learning rate"
 _PANELS = (
     ("reward per control step", ("train/mean_reward",)),
     ("episode length [control steps]", ("episode/length",)),
     ("reward terms per control step", ("reward/",)),
     ("terminations per environment and control step", ("termination/",)),
     ("KL divergence [nat]", ("policy/kl",)),
-    ("noise std and learning rate", ("policy/std", "policy/learning_rate")),
+    (_LOGARITHMIC, ("policy/std", "policy/learning_rate")),
     ("evaluation: tracked fraction and success rate", ("eval/tracked_fraction", "eval/success/success_rate")),
     (
         "time of an iteration [s]",
@@ -67,6 +68,8 @@ def _panel(axes: Axes, rows: list[dict[str, float]], title: str, wanted: tuple[s
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("iteration", fontsize=9)
     axes.grid(visible=True, alpha=0.3)
+    if title == _LOGARITHMIC:
+        axes.set_yscale("log")  # three orders of magnitude apart
     if len(names) > 1:
         axes.legend(fontsize=7, ncol=2)
 
