@@ -15,7 +15,7 @@ PRESET: Final = "laptop"
 
 @click.command(short_help="Train for about a minute on a motion of its own.")
 @click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="How long to train.")
-@click.option("--num-envs", type=click.IntRange(min=4), default=32, show_default=True, help="Environments.")
+@click.option("--num-envs", type=click.IntRange(min=4), default=64, show_default=True, help="Environments.")
 @click.option("--experiment-dir", type=click.Path(), help="The run directory.  [default: below logs_rl/]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.pass_obj
