@@ -1,6 +1,7 @@
 """Data for tests of whole runs: the real clips where they are found, clips made on the spot elsewhere."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,23 @@ def box_library(tmp_path_factory):
     """A library for pnp_ground: three real clips, or a made one."""
     real = data_folder() / "grail" / "largebox_ha"
     return real if real.is_dir() else write_box_library(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture
+def files_up_to():
+    """A block in which files grow to so many bytes and no further, which is how a full disk looks. Python has the signal for it ignored.
+
+    It must end within the test: a report of pytest may go to a file as well.
+    """
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

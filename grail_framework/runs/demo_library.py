@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import logging
 import os
 import shutil
@@ -37,7 +39,7 @@ def with_demo_library(cfg: RunCfg, registry: Registry) -> RunCfg:
         return cfg
     owner, _, task = cfg.task.rpartition(":")
     entry = registry.find("demo_library", f"{owner}:{task}" if owner else task)
-    folder = _cache() / "demo" / f"{entry.plugin}_{entry.name}-{__version__}"
+    folder = _cache() / "demo" / f"{entry.plugin}_{entry.name}-{__version__}-{_recipe(entry)}"
     if not folder.is_dir():
         _log.info("no motions are named: making the demo library of %s in %s", entry.qualified, folder)
         with _made_beside(folder) as fresh:
@@ -46,6 +48,18 @@ def with_demo_library(cfg: RunCfg, registry: Registry) -> RunCfg:
             if not folder.is_dir():
                 fresh.rename(folder)
     return attrs.evolve(cfg, motion=attrs.evolve(cfg.motion, data=str(folder)))
+
+
+def _recipe(entry: Entry) -> str:
+    """Hash the modules beside the one that makes a library: what an older recipe made is not what is asked for.
+
+    A robot or a solver that changed is not seen; `grail data demo` makes a library anew in any case.
+    """
+    spec = importlib.util.find_spec(entry.target.partition(":")[0])
+    if spec is None or spec.origin is None:
+        return "built-in"
+    sources = sorted(Path(spec.origin).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 
 def make_library(

@@ -65,30 +65,26 @@ def test_jsonl_lines(tmp_path: Path):
     assert lines[0]["time"] > 1.7e9
 
 
-def test_a_line_that_does_not_fit_is_taken_back_and_follows_later(tmp_path: Path, disk_of: Any):
+def test_a_line_that_does_not_fit_is_taken_back_and_follows_later(tmp_path: Path, files_up_to: Any):
     writer = JsonlWriter(make_context(tmp_path))
     path = tmp_path / "metrics.jsonl"
     writer.write(1, {"a": 1.0})
     before = path.read_bytes()
-    disk_of(len(before) + 10)
     for iteration in (2, 3):
-        with pytest.raises(OSError, match="File too large"):
+        with files_up_to(len(before) + 10), pytest.raises(OSError, match="File too large"):
             writer.write(iteration, {"a": 2.0})
         assert path.read_bytes() == before
-    disk_of(None)
     writer.write(4, {"a": 4.0})
     writer.close()
     assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
 
 
-def test_too_many_lines_that_wait_are_told(tmp_path: Path, disk_of: Any, caplog: pytest.LogCaptureFixture):
+def test_too_many_lines_that_wait_are_told(tmp_path: Path, files_up_to: Any, caplog: pytest.LogCaptureFixture):
     writer = JsonlWriter(make_context(tmp_path))
     writer._file = AppendedFile(tmp_path / "metrics.jsonl", max_waiting=2)
-    disk_of(0)
     for iteration in (1, 2, 3):
-        with pytest.raises(OSError, match="File too large"):
+        with files_up_to(0), pytest.raises(OSError, match="File too large"):
             writer.write(iteration, {})
-    disk_of(None)
     writer.write(4, {})
     writer.close()
     assert [json.loads(line)["iteration"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [3, 4]

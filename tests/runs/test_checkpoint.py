@@ -97,20 +97,11 @@ def test_a_full_disk_is_a_loud_error_and_not_the_end(
     assert read_checkpoint(tmp_path / "last.pt")["iteration"] == 150
 
 
-def test_a_real_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    resource = pytest.importorskip("resource")
-    import signal
-
+def test_a_real_full_disk(tmp_path: Path, files_up_to: Any):
     writer = make_writer(tmp_path)
     writer.save(state(50))
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # every write beyond 4 KiB of a file fails
-    try:
+    with files_up_to(4096):
         assert writer.save(state(100) | {"model": {"weight": torch.zeros(100_000)}}) is None
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
     assert names(tmp_path) == ["last.pt", "model_step_000050.pt"]
     assert read_checkpoint(tmp_path / "last.pt")["iteration"] == 50
 

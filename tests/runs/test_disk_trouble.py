@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 from multiprocessing import Pipe
 from typing import TYPE_CHECKING
 
@@ -97,19 +96,9 @@ def test_a_file_on_a_device_that_is_full(tmp_path: Path, capfd: pytest.CaptureFi
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.fixture
-def full_disk():
-    """Refuse every byte of every file."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_directory_that_takes_no_byte_stops_the_start(tmp_path: Path, full_disk):
-    full_disk()
-    with pytest.raises(
-        ConfigError, match=r"run cannot be written \(File too large\); make room or make it writable, or choose"
-    ):
+def test_a_directory_that_takes_no_byte_stops_the_start(tmp_path: Path, files_up_to):
+    refused = r"run cannot be written \(File too large\); make room or make it writable, or choose"
+    with files_up_to(0), pytest.raises(ConfigError, match=refused):
         open_run_directory(tmp_path / "run", resume=False)
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -125,10 +114,9 @@ def test_a_directory_without_links_stops_the_start(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("save", "name"), [(save_config, "config.yaml"), (save_meta, "meta.yaml")])
-def test_a_manifest_that_cannot_be_written_stops_the_start(tmp_path: Path, full_disk, save, name: str):
+def test_a_manifest_that_cannot_be_written_stops_the_start(tmp_path: Path, files_up_to, save, name: str):
     save(RunDirectory(tmp_path), {"task": "old"})
-    full_disk()
-    with pytest.raises(ConfigError, match=rf"{name} cannot be written \(File too large\)"):
+    with files_up_to(0), pytest.raises(ConfigError, match=rf"{name} cannot be written \(File too large\)"):
         save(RunDirectory(tmp_path), {"task": "new"})
     assert (tmp_path / name).read_text() == "task: old\n"
     assert len(list(tmp_path.iterdir())) == 1
