@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from grail_framework.runs.preflight import step_of
+from grail_framework.runs.directory import step_of
 
 GRAIL = (sys.executable, "-m", "grail_framework", "run")
 

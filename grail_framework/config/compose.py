@@ -203,7 +203,7 @@ def _task_defaults(entry: Entry) -> RunCfg:
 
 def _with_preset(registry: Registry, cfg: RunCfg, name: str) -> RunCfg:
     """Apply a preset's own values, then what the task adds to it."""
-    cfg = find_preset(name).apply(cfg)
+    cfg = find_preset(name)(cfg)
     sections = _sections(registry, cfg)
     state = Edits(tree=to_plain(cfg), root=RunCfg, sections=sections)
     state.apply(parse_overrides(cfg.presets.get(name, ())))

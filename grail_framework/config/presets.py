@@ -19,16 +19,6 @@ _LONG: Final = frozenset({"command_multi_future"})
 """Terms that are hundreds of numbers wide and say little that the current frame does not."""
 
 
-@attrs.frozen
-class Preset:
-    """A named change of a task's values."""
-
-    summary: str
-    """One line on whom it is for."""
-    apply: Callable[[RunCfg], RunCfg]
-    """Returns the changed configuration."""
-
-
 def laptop(cfg: RunCfg) -> RunCfg:
     """Fit the learning to a few processor cores and minutes.
 
@@ -68,13 +58,11 @@ def laptop(cfg: RunCfg) -> RunCfg:
     )
 
 
-PRESETS: Final[Mapping[str, Preset]] = {
-    "laptop": Preset("A few processor cores and minutes instead of GPUs and days", laptop),
-}
+PRESETS: Final[Mapping[str, Callable[[RunCfg], RunCfg]]] = {"laptop": laptop}
 
 
-def find_preset(name: str) -> Preset:
-    """Return the preset of a name.
+def find_preset(name: str) -> Callable[[RunCfg], RunCfg]:
+    """Return the function that changes a configuration as the preset of a name does.
 
     Raises:
         ConfigError: there is none.
@@ -90,8 +78,7 @@ def changes_of(before: RunCfg, after: RunCfg) -> tuple[str, ...]:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> Iterator[str]:
-    for key in before.keys() - after.keys():
-        yield f"~{path}{key}"
+    yield from (f"~{path}{key}" for key in before if key not in after)
     for key, value in after.items():
         old = before.get(key)
         if isinstance(value, dict) and isinstance(old, dict):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from grail_framework.errors import CheckpointError
 from grail_framework.runs.atomic import atomic_file, link_atomically, remove_partial_files, sync
+from grail_framework.runs.directory import list_checkpoints
 from grail_framework.runs.formats import serialize
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grail_framework.runs.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
-_STEP = re.compile(r"^model_step_(\d+)\.pt$")
 _SHOWN = 6
 
 
@@ -106,12 +105,6 @@ class CheckpointWriter:
                     path.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("an old checkpoint could not be removed: %s", error)
-
-
-def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
-    """List (iteration, path) of the checkpoints of a run directory, oldest first."""
-    found = [(int(match[1]), path) for path in directory.glob("model_step_*.pt") if (match := _STEP.match(path.name))]
-    return sorted(found)
 
 
 def check_model(

@@ -16,13 +16,14 @@ import attrs
 import yaml
 
 from grail_framework import PLUGIN_API, __version__
-from grail_framework.errors import ConfigError
+from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.runs.atomic import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LAST_LINK = "last.pt"
+_STEP = re.compile(r"model_step_(\d+)\.pt")
 _VERSIONS = ("torch", "accelerate", "mujoco", "numpy", "attrs", "isaaclab", "newton", "warp-lang")
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 
@@ -64,7 +65,42 @@ class RunDirectory:
 
     def holds_a_run(self) -> bool:
         """Tell whether a run has left a configuration or checkpoints here."""
-        return self.config.exists() or any(self.path.glob("model_step_*.pt"))
+        return self.config.exists() or bool(list_checkpoints(self.path))
+
+
+def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:
+    """List (iteration, path) of the checkpoints of a run directory, oldest first."""
+    found = [(int(match[1]), path) for path in directory.glob("model_step_*.pt") if (match := _STEP.fullmatch(path.name))]
+    return sorted(found)
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """Iteration of a checkpoint by its name or its link's target; None where neither says it."""
+    found = _STEP.fullmatch(checkpoint.resolve().name)
+    return int(found[1]) if found else None
+
+
+def last_checkpoint(directory: Path, flag: str) -> Path:
+    """Return the link to the newest checkpoint of a run directory; `flag` is the option that asks for it.
+
+    Raises:
+        CheckpointError: there is none; what there is, and what to do, are said.
+    """
+    last = RunDirectory(directory).last
+    if last.exists():
+        return last
+    whole = list_checkpoints(directory)
+    dangling = f"; {LAST_LINK} points to {last.readlink()}, which is gone" if last.is_symlink() else ""
+    if whole:
+        raise CheckpointError(
+            f"{flag}: {directory} has no {LAST_LINK}{dangling}. It holds {', '.join(path.name for _, path in whole[-3:])}: write "
+            f"--checkpoint {whole[-1][1]}"
+        )
+    ended = "; its run ended before the first one: remove the folder and start again without --resume"
+    raise CheckpointError(
+        f"{flag}: {directory} holds no checkpoint{dangling}, allowed: a *.pt file or a run directory with {LAST_LINK}"
+        f"{ended if RunDirectory(directory).holds_a_run() else ''}"
+    )
 
 
 def run_directory_path(

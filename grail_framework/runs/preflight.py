@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +10,13 @@ from grail_framework.config.consistency import check_consistency
 from grail_framework.config.hardware import CPU_ENGINE, has_nvidia_gpu, is_installed, plain_name
 from grail_framework.errors import AssetError, CheckpointError, ConfigError
 from grail_framework.runs.data_check import check_data, missing_path
-from grail_framework.runs.directory import LAST_LINK, RunDirectory
+from grail_framework.runs.directory import RunDirectory, last_checkpoint, list_checkpoints, step_of
 from grail_framework.runs.term_check import check_terms
 
 if TYPE_CHECKING:
     from grail_framework.config import RunCfg
     from grail_framework.registry import Registry
 
-_STEP: Final = re.compile(r"model_step_(\d+)\.pt")
 _NO_CHECKPOINT: Final = (".yaml", ".yml", ".json", ".jsonl", ".log", ".onnx", ".pkl", ".npz", ".csv", ".txt", ".py")
 
 
@@ -74,7 +72,7 @@ def _check_run_directory(cfg: RunCfg) -> None:
     if not os.access(existing, os.W_OK):
         raise ConfigError(f"--experiment-dir: {existing} is not writable. Name another with --experiment-dir DIR")
     if cfg.experiment_dir is not None and not cfg.resume and RunDirectory(directory).holds_a_run():
-        if any(directory.glob("model_step_*.pt")):
+        if list_checkpoints(directory):
             raise ConfigError(
                 f"--experiment-dir: {directory} already holds a run. Add --resume to go on with it, or name another folder"
             )
@@ -93,7 +91,7 @@ def _check_start(cfg: RunCfg) -> None:
         directory = Path(cfg.experiment_dir)
         if not directory.exists():
             raise CheckpointError(missing_path(directory, "--experiment-dir"))
-        checkpoint = _last_of(directory, "--resume")
+        checkpoint = last_checkpoint(directory, "--resume")
     else:
         checkpoint = resolve_checkpoint(cfg.checkpoint)
     same = cfg.experiment_dir is not None and checkpoint.parent.resolve() == Path(cfg.experiment_dir).resolve()
@@ -117,34 +115,9 @@ def resolve_checkpoint(text: str) -> Path:
     if not path.exists():
         raise CheckpointError(missing_path(path, "--checkpoint"))
     if path.is_dir():
-        return _last_of(path, "--checkpoint")
+        return last_checkpoint(path, "--checkpoint")
     if path.suffix in _NO_CHECKPOINT:
         raise CheckpointError(f"--checkpoint: got {path}, allowed: a checkpoint (*.pt) or a run directory")
     if path.stat().st_size == 0:
         raise CheckpointError(f"--checkpoint: {path} is empty; was the disk full? Take an older one beside it")
     return path
-
-
-def _last_of(directory: Path, flag: str) -> Path:
-    """The newest checkpoint of a run directory."""
-    last = directory / LAST_LINK
-    if last.exists():
-        return last
-    steps = sorted(path.name for path in directory.glob("model_step_*.pt"))
-    dangling = f"; {LAST_LINK} points to {last.readlink()}, which is gone" if last.is_symlink() else ""
-    if steps:
-        raise CheckpointError(
-            f"{flag}: {directory} has no {LAST_LINK}{dangling}. It holds {', '.join(steps[-3:])}: write --checkpoint "
-            f"{directory / steps[-1]}"
-        )
-    ended = "; its run ended before the first one: remove the folder and start again without --resume"
-    raise CheckpointError(
-        f"{flag}: {directory} holds no checkpoint{dangling}, allowed: a *.pt file or a run directory with {LAST_LINK}"
-        f"{ended if RunDirectory(directory).holds_a_run() else ''}"
-    )
-
-
-def step_of(checkpoint: Path) -> int | None:
-    """Iteration of a checkpoint by its name or its link's target; None where neither says it."""
-    found = _STEP.fullmatch(checkpoint.resolve().name)
-    return int(found.group(1)) if found else None

@@ -12,8 +12,8 @@ import attrs
 from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.atomic import write_atomically
-from grail_framework.runs.checkpoint import RunIdentity, check_model, list_checkpoints
-from grail_framework.runs.directory import LAST_LINK, RunDirectory
+from grail_framework.runs.checkpoint import RunIdentity, check_model
+from grail_framework.runs.directory import LAST_LINK, RunDirectory, last_checkpoint
 from grail_framework.runs.formats import read_checkpoint
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def plan_resume(*, checkpoint: str | None, resume: bool, run_directory: Path) ->
     if checkpoint is None and not resume:
         return ResumePlan(mode="fresh")
     if checkpoint is None:
-        last = run_directory / LAST_LINK
-        if not last.exists():
-            raise CheckpointError(_nothing_to_resume(RunDirectory(run_directory)))
-        return ResumePlan(mode="full", checkpoint=last)
+        return ResumePlan(mode="full", checkpoint=last_checkpoint(run_directory, "--resume"))
     path = Path(checkpoint)
     if path.is_dir():
         path = path / LAST_LINK
@@ -72,21 +69,6 @@ def plan_resume(*, checkpoint: str | None, resume: bool, run_directory: Path) ->
         return ResumePlan(mode="weights", checkpoint=path)
     same = path.absolute().parent.resolve() == run_directory.resolve()
     return ResumePlan(mode="full" if same else "warm", checkpoint=path)
-
-
-def _nothing_to_resume(directory: RunDirectory) -> str:
-    whole = list_checkpoints(directory.path)
-    if whole:
-        return f"--resume: {directory.last} does not exist; write --checkpoint {whole[-1][1]} to go on from the newest there is"
-    if directory.holds_a_run():
-        return (
-            f"--resume: the run in {directory.path} ended before its first checkpoint; remove the folder and start the run again "
-            "without --resume"
-        )
-    return (
-        f"--resume: {directory.last} does not exist; name the run directory to continue with --experiment-dir, or a checkpoint "
-        "with --checkpoint"
-    )
 
 
 def apply_resume(

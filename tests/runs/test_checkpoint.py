@@ -11,8 +11,8 @@ import torch
 
 from grail_framework.config import CheckpointCfg
 from grail_framework.errors import CheckpointError, EnvContractError
-from grail_framework.runs.checkpoint import CheckpointWriter, RunIdentity, check_model, layout_differences, list_checkpoints
-from grail_framework.runs.directory import RunDirectory
+from grail_framework.runs.checkpoint import CheckpointWriter, RunIdentity, check_model, layout_differences
+from grail_framework.runs.directory import RunDirectory, list_checkpoints
 from grail_framework.runs.formats import read_checkpoint, serialize
 
 IDENTITY = RunIdentity(

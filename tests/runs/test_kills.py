@@ -16,10 +16,9 @@ from point_run import IDENTITY, assert_same, lines, run, start
 
 from grail_framework.config import CheckpointCfg
 from grail_framework.errors import CheckpointError
-from grail_framework.runs.checkpoint import CheckpointWriter, list_checkpoints
-from grail_framework.runs.directory import RunDirectory
+from grail_framework.runs.checkpoint import CheckpointWriter
+from grail_framework.runs.directory import RunDirectory, list_checkpoints, step_of
 from grail_framework.runs.formats import read_checkpoint
-from grail_framework.runs.preflight import step_of
 from grail_framework.runs.resume import cut_metrics, plan_resume
 
 if TYPE_CHECKING:

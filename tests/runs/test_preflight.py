@@ -16,7 +16,8 @@ from grail_framework.config.consistency import check_consistency
 from grail_framework.errors import CheckpointError, ConfigError, DataError, PluginLoadError
 from grail_framework.registry import Entry
 from grail_framework.runs import preflight as module
-from grail_framework.runs.preflight import preflight, step_of
+from grail_framework.runs.directory import step_of
+from grail_framework.runs.preflight import preflight
 from grail_framework.runs.term_check import TermUse, check_params, term_uses
 
 

@@ -102,11 +102,11 @@ def test_resume_of_a_directory_without_checkpoint_is_an_error(tmp_path: Path):
             plan_resume(checkpoint=None, resume=True, run_directory=tmp_path)
         return str(raised.value)
 
-    assert "last.pt does not exist; name the run directory" in refusal()
+    assert refusal() == f"--resume: {tmp_path} holds no checkpoint, allowed: a *.pt file or a run directory with last.pt"
     (tmp_path / "config.yaml").touch()
-    assert "ended before its first checkpoint; remove the folder and start the run again without --resume" in refusal()
+    assert "its run ended before the first one: remove the folder and start again without --resume" in refusal()
     (tmp_path / "model_step_000050.pt").touch()
-    assert "model_step_000050.pt to go on from the newest there is" in refusal()
+    assert f"It holds model_step_000050.pt: write --checkpoint {tmp_path / 'model_step_000050.pt'}" in refusal()
 
 
 def test_another_network_is_refused_with_both_shapes(tmp_path: Path):

@@ -36,11 +36,10 @@ RIGHT_HAND = (
     "right_hand_middle_0_link",
     "right_hand_middle_1_link",
 )
+RIGHT_WRIST = ("right_wrist_roll_link", "right_wrist_pitch_link", "right_wrist_yaw_link")
 LAPTOP = ("~rewards.finger_primitive_limit",)
 """The hands follow the motion, so the term is -0.2 in every step whatever the policy does: together with the noise of a policy that
 starts from nothing it makes living dearer than an early end (-0.2 once), and that is what would be learned."""
-
-RIGHT_WRIST = ("right_wrist_roll_link", "right_wrist_pitch_link", "right_wrist_yaw_link")
 
 
 def _term(func: str, *, noise: float | None = None, **params: object) -> ObservationTermCfg:
