@@ -3,6 +3,7 @@
 .PHONY: help setup demo test lint bench docs format clean
 SHELL := /bin/bash
 EXTRAS ?=
+TASK ?= pnp_table
 export EXTRAS
 BIN := .venv/bin
 
@@ -29,9 +30,11 @@ format: ## Rewrite the sources in the project's style
 	@requirements/setup.sh core dev
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: ## Measure what docs/benchmarks.md claims
+bench: ## Measure what docs/benchmarks.md claims (TASK=pnp_ground ARGS="--num-envs 1024,4096" for another size)
 	@requirements/setup.sh core dev
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for name in startup engine env ppo train; do \
+		echo "== grail bench $$name"; $(BIN)/grail bench $$name --task $(TASK) $(ARGS) || exit 1; done
+	@echo "== grail bench motion"; $(BIN)/grail bench motion
 
 docs: ## Regenerate the reference pages and check every link between pages
 	@requirements/setup.sh core dev
