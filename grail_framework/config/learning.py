@@ -69,6 +69,10 @@ class PpoCfg:
     """Weight of the network's auxiliary losses together. [-]"""
     mixed_precision: str = attrs.field(default="no", validator=one_of("no", "bf16", "fp16"))
     """Accelerate's mixed precision."""
+    tf32: bool = True
+    """On a GPU, multiply float32 matrices with TF32 (10 bits of mantissa, float32 sums), as the GRAIL release and Isaac Lab do."""
+    cuda_graphs: bool = True
+    """On a GPU, record the policy's step and (one process, no fp16) the update into CUDA graphs; off: launch every operation."""
 
 
 @attrs.frozen(kw_only=True)

@@ -27,15 +27,14 @@ def generalized_advantages(
     value is taken to be that of the state before: `gamma * values[t]` is added to the reward of a truncated step.
     """
     rewards = rewards + gamma * values * truncated
-    running = (~(terminated | truncated)).to(rewards.dtype)
+    discount = gamma * (~(terminated | truncated)).to(rewards.dtype)
+    delta = rewards + discount * torch.cat([values[1:], last_value.unsqueeze(0)]) - values
+    decay = lam * discount
+    # What cannot be done for all steps at once is one operation each.
     advantages = torch.empty_like(rewards)
-    advantage = torch.zeros_like(last_value)
-    next_value = last_value
-    for t in reversed(range(rewards.shape[0])):
-        delta = rewards[t] + gamma * running[t] * next_value - values[t]
-        advantage = delta + gamma * lam * running[t] * advantage
-        advantages[t] = advantage
-        next_value = values[t]
+    advantages[-1] = delta[-1]
+    for t in reversed(range(rewards.shape[0] - 1)):
+        torch.addcmul(delta[t], decay[t], advantages[t + 1], out=advantages[t])
     return advantages + values, advantages
 
 

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 def make_accelerator(*, cpu: bool, mixed_precision: str = "no", timeout_s: float = 6000.0) -> Accelerator:
     """Build the accelerator of this process; launched by `accelerate launch` it joins the process group.
 
-    `cpu` keeps learning on the CPU although a GPU is there. On a GPU float32 matrix products use TF32, as in the GRAIL release.
+    `cpu` keeps learning on the CPU although a GPU is there.
     """
     # Normalisers are merged exactly by us, so no buffer has to be broadcast in every forward pass.
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=False, gradient_as_bucket_view=True)
     group = InitProcessGroupKwargs(timeout=timedelta(seconds=timeout_s))
-    accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[ddp, group])
-    if accelerator.device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
-    return accelerator
+    return Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[ddp, group])
+
+
+def set_matrix_precision(device: torch.device, *, tf32: bool) -> None:
+    """Choose how this process multiplies float32 matrices on a GPU; nothing changes where `device` is none."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
 
 
 def sum_over_ranks(accelerator: Accelerator) -> Callable[[torch.Tensor], torch.Tensor] | None:

@@ -10,8 +10,9 @@ _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def log_prob(actions: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Return the log density of `actions` (..., A) summed over the action dimensions, (...)."""
-    return (-0.5 * ((actions - mean) / std).square() - std.log() - _LOG_SQRT_2PI).sum(-1)
+    """Return the log density of `actions` (..., A) summed over the action dimensions, (...); `std` may be (A,), of all samples."""
+    squares = ((actions - mean) * std.reciprocal()).square().sum(-1)
+    return -0.5 * squares - (std.log() + _LOG_SQRT_2PI).sum(-1)
 
 
 def entropy(std: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,10 @@ class RunningMeanStd(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `(x - mean) / sqrt(var + epsilon)` clamped to +-`clamp`; the last dimension of `x` is the feature."""
         scale = torch.rsqrt(self.running_var + self.epsilon).to(x.dtype)
-        return ((x - self.running_mean.to(x.dtype)) * scale).clamp(-self.clamp, self.clamp)
+        centred = x - self.running_mean.to(x.dtype)
+        if centred.requires_grad:  # of inputs that are themselves computed from parameters
+            return (centred * scale).clamp(-self.clamp, self.clamp)
+        return centred.mul_(scale).clamp_(-self.clamp, self.clamp)
 
     @torch.no_grad()
     def update(self, x: torch.Tensor, reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
@@ -41,11 +44,14 @@ class RunningMeanStd(nn.Module):
 
         `reduce_sum` adds a tensor up over the ranks; with it every rank merges the samples of all ranks and keeps the same numbers.
         """
-        samples = x.reshape(-1, x.shape[-1]).double()
-        # Sums are taken about the running mean: squares of small deviations lose nothing to cancellation.
-        deviation = samples - self.running_mean
-        count = torch.full_like(self.running_mean[:1], samples.shape[0])
-        sums = torch.cat([count, deviation.sum(0), deviation.square().sum(0)])
+        # Step by step of a rollout, whose size a copy in float64 would be twice. The steps are merged in float64, with sums about the
+        # running mean: squares of small deviations lose nothing to cancellation.
+        parts = x.reshape(x.shape[0] if x.ndim > 2 else 1, -1, x.shape[-1])
+        size = parts.shape[1]
+        mean, variance = (torch.stack(moment).double() for moment in zip(*map(_moments, parts), strict=True))
+        deviation = mean - self.running_mean
+        count = torch.full_like(self.running_mean[:1], parts.shape[0] * size)
+        sums = torch.cat([count, deviation.sum(0) * size, (variance + deviation.square()).sum(0) * size])
         sums = sums if reduce_sum is None else reduce_sum(sums)
         count, total, squares = sums.split([1, x.shape[-1], x.shape[-1]])
         shift = total / count
@@ -54,3 +60,9 @@ class RunningMeanStd(nn.Module):
         self.running_var.copy_((sum_of_squares + shift.square() * self.count * count / merged) / merged)
         self.running_mean.add_(shift * (count / merged))
         self.count.copy_(merged.squeeze(0))
+
+
+def _moments(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and (biased) variance over the first dimension."""
+    mean = samples.mean(0)
+    return mean, (samples - mean).square_().mean(0)

@@ -1,11 +1,14 @@
 """Proximal policy optimisation (Schulman et al. 2017) with the adaptive learning rate of legged-robot training.
 
-The update never waits for the device: learning rate, KL rule and the skip of a non-finite gradient are tensor operations.
+The update never waits for the device: learning rate, KL rule and the skip of a non-finite gradient are tensor operations. What is
+done per mini-batch works on tensors that stay where they are, so that a GPU can replay it (`learning.capture`).
 """
 
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -13,9 +16,13 @@ import torch
 from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.learning import gaussian
 from grail_framework.learning.advantages import generalized_advantages, normalize_advantages
+from grail_framework.learning.capture import Replay, captures_learning
 from grail_framework.learning.distributed import sum_over_ranks
+from grail_framework.learning.statistics import ScalarSums
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accelerate import Accelerator
 
     from grail_framework.config import PpoCfg
@@ -81,31 +88,60 @@ class Ppo:
         self.model, self.optimizer = accelerator.prepare(network, self._adamw)
         self._share_learning_rate()
         self._sum_over_ranks = sum_over_ranks(accelerator)
+        self._totals = ScalarSums()
+        self._rollout: RolloutStorage | None = None
 
     def update(self, rollout: RolloutStorage, last_value: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Learn from a rollout; `last_value` (N,) is the value after its last step. Returns scalars on the device."""
-        self._estimate_advantages(rollout, last_value)
-        totals: dict[str, torch.Tensor] = {}
+        """Learn from a rollout; `last_value` (N,) is the value after its last step. Returns scalars on the device.
+
+        Raises:
+            ConfigError: the environments do not split into mini-batches, or the network's part cannot be recorded (`Replay`).
+        """
+        self._attach(rollout)
+        rollout.last_value.copy_(last_value)
+        self._estimate()
+        self._totals.clear()
         order = rollout.shuffled_envs()
         for epoch in range(self.cfg.num_learning_epochs):
             if epoch and self.cfg.shuffle_every_epoch:
                 order = rollout.shuffled_envs()
-            for batch in rollout.mini_batches(self.cfg.num_mini_batches, order):
-                for name, value in self._learn(batch).items():
-                    totals[name] = totals[name] + value if name in totals else value
+            for envs in order.chunk(self.cfg.num_mini_batches):
+                self._envs.copy_(envs)
+                self._step()
         self.network.update_normalization(rollout.observations, self._sum_over_ranks)
         updates = self.cfg.num_learning_epochs * self.cfg.num_mini_batches
-        metrics = {name: total / updates for name, total in totals.items()}
-        metrics["policy/skipped_updates"] = totals["policy/skipped_updates"]
+        metrics = self._totals.divided(updates) | {"policy/skipped_updates": self._totals.sum_of("policy/skipped_updates")}
         return metrics | {"policy/learning_rate": self.learning_rate, "policy/std": self.network.std.detach().mean()}
 
-    def _estimate_advantages(self, rollout: RolloutStorage, last_value: torch.Tensor) -> None:
+    @property
+    def captured(self) -> bool:
+        """Whether the next mini-batch will be learned from by replaying a CUDA graph."""
+        return self._rollout is not None and self._step.captured
+
+    def _attach(self, rollout: RolloutStorage) -> None:
+        """Make what an update repeats, for the tensors of this rollout and of the optimiser: a record holds where they are."""
+        if self._rollout is rollout:
+            return
+        check_mini_batches(rollout.num_envs, self.cfg.num_mini_batches)
+        self._rollout = rollout
+        self._envs = torch.zeros(rollout.num_envs // self.cfg.num_mini_batches, dtype=torch.int64, device=rollout.device)
+        capture = captures_learning(self.cfg, self.accelerator)
+        estimate = partial(self._estimate_advantages, rollout)
+        self._estimate = Replay(estimate, rollout.device, capture=capture, what="the estimate of advantages")
+        self._step = Replay(self._learn_from_envs, rollout.device, capture=capture, what="learning from a mini-batch")
+
+    def _learn_from_envs(self) -> None:
+        """Learn from the sequences of the environments `_envs`."""
+        assert self._rollout is not None
+        self._totals.add(self._learn(self._rollout.mini_batch(self._envs)))
+
+    def _estimate_advantages(self, rollout: RolloutStorage) -> None:
         returns, advantages = generalized_advantages(
             rollout.rewards,
             rollout.value,
             rollout.terminated,
             rollout.truncated,
-            last_value,
+            rollout.last_value,
             gamma=self.cfg.gamma,
             lam=self.cfg.lam,
         )
@@ -131,14 +167,15 @@ class Ppo:
             "loss/entropy": entropy.detach(),
             **{f"loss/{name}": aux_loss.detach() for name, aux_loss in output.aux_losses.items()},
             "policy/kl": kl,
-            "policy/grad_norm": torch.where(skipped > 0.0, 0.0, grad_norm),
+            "policy/grad_norm": grad_norm.masked_fill(skipped > 0.0, 0.0),
             "policy/skipped_updates": skipped,
         }
 
     @torch.no_grad()
     def _follow_kl(self, output: PolicyOutput, batch: MiniBatch) -> torch.Tensor:
         kl = gaussian.kl_divergence(batch.mean, batch.std, output.mean, output.std).mean()
-        kl = cast("torch.Tensor", self.accelerator.reduce(kl, reduction="mean"))
+        if self._sum_over_ranks is not None:
+            kl = self._sum_over_ranks(kl) / self.accelerator.num_processes
         if self.cfg.schedule == "adaptive":
             self.learning_rate.copy_(adapted_learning_rate(self.learning_rate, kl, self.cfg))
         return kl
@@ -151,9 +188,22 @@ class Ppo:
         norm = cast("torch.Tensor", self.accelerator.clip_grad_norm_(self.model.parameters(), self.cfg.max_grad_norm))
         skipped = (~norm.isfinite()).to(torch.float32)
         setattr(self._adamw, "found_inf", skipped)  # noqa: B010  (AdamW reads it, but does not declare it)
-        self.optimizer.step()
+        with self._capturable_optimizer():
+            self.optimizer.step()
         self.network.project_()
         return norm, skipped
+
+    @contextmanager
+    def _capturable_optimizer(self) -> Iterator[None]:
+        """Let AdamW step while a CUDA graph is recorded. Fused, it does nothing else then, but warns of the flag at other times."""
+        recording = self.learning_rate.is_cuda and torch.cuda.is_current_stream_capturing()
+        for group in self._adamw.param_groups:
+            group["capturable"] = recording
+        try:
+            yield
+        finally:
+            for group in self._adamw.param_groups:
+                group["capturable"] = False
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         critic = {id(parameter) for parameter in self.network.critic_parameters()}
@@ -180,7 +230,7 @@ class Ppo:
         return state
 
     def load_weights(self, state: dict[str, Any]) -> None:
-        """Load the network alone; the names and shapes must fit (`runs.checkpoint.check_model` says how they do not)."""
+        """Load the network alone, in place; the names and shapes must fit (`runs.checkpoint.check_model` says how they do not)."""
         self.network.load_state_dict(state["model"])
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,6 +245,7 @@ class Ppo:
             self._adamw.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would go on using the tensors it is given
         except ValueError as error:
             raise CheckpointError(f"the checkpoint's optimiser state does not fit ({error}); use its weights alone") from error
+        self._rollout = None  # a record would go on with the moments that were there before
         for group, own in zip(self._adamw.param_groups, hyperparameters, strict=True):
             group.update(own)  # the run's configuration, not the checkpoint's, decides these
         self.learning_rate.copy_(torch.as_tensor(state["learning_rate"]))

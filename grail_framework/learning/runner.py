@@ -11,7 +11,9 @@ import torch
 
 from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import CheckpointError, RunStoppedError
-from grail_framework.learning.distributed import gather_on_main, to_cpu
+from grail_framework.learning.capture import captures_inference
+from grail_framework.learning.collection import Collector
+from grail_framework.learning.distributed import gather_on_main, set_matrix_precision, to_cpu
 from grail_framework.learning.ppo import Ppo, check_mini_batches
 from grail_framework.learning.rng import rng_state, set_rng_state
 from grail_framework.learning.signals import StopRequest
@@ -78,11 +80,15 @@ class OnPolicyRunner:
         self.env, self.cfg, self.accelerator = env, cfg, accelerator
         self.device: torch.device = accelerator.device
         self.network = network
+        set_matrix_precision(self.device, tf32=cfg.algorithm.tf32)
         self.ppo = Ppo(network, cfg.algorithm, accelerator)
         self.rollout = RolloutStorage(
             cfg.algorithm.num_steps_per_env, env.num_envs, env.observation_dims, env.num_actions, self.device
         )
         self.statistics = RolloutStatistics(env.num_envs, self.device)
+        self.collector = Collector(
+            network, self.rollout, self.statistics, capture=captures_inference(cfg.algorithm, self.device)
+        )
         self.writer, self.checkpointer, self.observers, self.evaluate = writer, checkpointer, observers, evaluate
         self.iteration = 0
         self._observations: dict[str, torch.Tensor] | None = None
@@ -132,18 +138,15 @@ class OnPolicyRunner:
         observations = self._observations
         assert observations is not None
         for step in range(self.rollout.num_steps):
-            output = self.network(observations)
-            self.rollout.record_decision(step, observations, output)
-            actions = output.actions.to(self.env.device)
+            actions = self.collector.decide(step, observations).to(self.env.device)
             self._stepping.mark()
             answer = self.env.step(actions)
             self._stepping.mark()
             observations = self._on_device(answer[0])
-            reward, terminated, truncated = (tensor.to(self.device) for tensor in answer[1:4])
-            self.rollout.record_outcome(step, reward, terminated, truncated)
-            self.statistics.record(reward, terminated | truncated, answer[4])
+            self.collector.record(*answer[1:4])
+            self.statistics.record_log(answer[4])
         self._observations = observations
-        return self.network(observations).value
+        return self.collector.last_value(observations)
 
     def _on_device(self, observations: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {group: observations[group].to(self.device) for group in self.rollout.observations}

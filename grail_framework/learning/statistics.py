@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from grail_framework.errors import EnvContractError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,32 +16,64 @@ if TYPE_CHECKING:
 _EPISODES = ("_episode_rewards", "_episode_lengths", "_episodes")
 
 
+class ScalarSums:
+    """Sums of named scalars, on the device in one tensor that stays where it is."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sums = torch.zeros(0)
+
+    def clear(self) -> None:
+        """Set all sums to zero."""
+        self._sums.zero_()
+
+    def add(self, scalars: Mapping[str, torch.Tensor]) -> None:
+        """Add one value of each; the first call decides which there are.
+
+        Raises:
+            EnvContractError: others than in the first call.
+        """
+        values = torch.stack([value.float() for value in scalars.values()])
+        if not self._names:
+            self._names, self._sums = tuple(scalars), torch.zeros_like(values)
+        elif self._names != tuple(scalars):
+            raise EnvContractError(
+                f"a network's aux_losses must have the same names in every mini-batch: the losses are now {', '.join(scalars)}, "
+                f"and were {', '.join(self._names)}; return zero for a loss that does not apply"
+            )
+        self._sums += values
+
+    def divided(self, divisor: float) -> dict[str, torch.Tensor]:
+        """Return each sum divided by `divisor`."""
+        return dict(zip(self._names, (self._sums / divisor).unbind(), strict=True))
+
+    def sum_of(self, name: str) -> torch.Tensor:
+        """Return one sum."""
+        return self._sums[self._names.index(name)].clone()
+
+
 class RolloutStatistics:
     """Rewards, finished episodes and the environment's own log of one rollout; sums on the device."""
 
     def __init__(self, num_envs: int, device: torch.device) -> None:
         self.episode_reward = torch.zeros(num_envs, device=device)
         self.episode_length = torch.zeros(num_envs, device=device)
-        self._device = device
+        self._sums = torch.zeros(2 + len(_EPISODES), device=device)  # steps, mean reward, and of finished episodes
         self._last_finished: dict[str, float] = {}
-        self._clear()
-
-    def _clear(self) -> None:
-        self._steps = 0
-        self._reward = torch.zeros((), device=self._device)
-        self._finished = torch.zeros(3, device=self._device)
         self._log: dict[str, tuple[torch.Tensor, int]] = {}
 
-    def record(self, reward: torch.Tensor, done: torch.Tensor, extras: Mapping[str, Any]) -> None:
-        """Take in one step; `reward` and `done` are (num_envs,)."""
-        self._steps += 1
-        self._reward += reward.mean()
+    def record(self, reward: torch.Tensor, done: torch.Tensor) -> None:
+        """Take in one step, in place; `reward` and `done` are (num_envs,)."""
         self.episode_reward += reward
         self.episode_length += 1.0
         ended = done.to(reward.dtype)
-        self._finished += torch.stack([(self.episode_reward * ended).sum(), (self.episode_length * ended).sum(), ended.sum()])
+        finished = (self.episode_reward * ended).sum(), (self.episode_length * ended).sum(), ended.sum()
+        self._sums += torch.stack([torch.ones_like(finished[0]), reward.mean(), *finished])
         self.episode_reward *= 1.0 - ended
         self.episode_length *= 1.0 - ended
+
+    def record_log(self, extras: Mapping[str, Any]) -> None:
+        """Take in what the environment logs of one step."""
         for name, value in extras.get("log", {}).items():
             total, count = self._log.get(name, (0.0, 0))
             self._log[name] = (total + value.detach(), count + 1)
@@ -47,9 +81,11 @@ class RolloutStatistics:
     def drain(self) -> dict[str, torch.Tensor]:
         """Return the rollout's scalars on the device and start anew; episodes that go on keep their sums."""
         scalars = {name: total / count for name, (total, count) in self._log.items()}
-        scalars["train/mean_reward"] = self._reward / max(self._steps, 1)
-        scalars |= dict(zip(_EPISODES, self._finished.unbind(), strict=True))
-        self._clear()
+        steps, reward, *finished = self._sums.clone().unbind()
+        scalars["train/mean_reward"] = reward / steps.clamp_min(1.0)
+        scalars |= dict(zip(_EPISODES, finished, strict=True))
+        self._sums.zero_()
+        self._log = {}
         return scalars
 
     def finish(self, metrics: dict[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import attrs
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from grail_framework.learning.networks import PolicyOutput
 
@@ -50,38 +50,50 @@ class RolloutStorage:
         self.rewards = zeros()
         self.terminated, self.truncated = zeros(dtype=torch.bool), zeros(dtype=torch.bool)
         self.returns, self.advantages = zeros(), zeros()
+        self.last_value = torch.zeros(num_envs, device=device)
+        """(num_envs,), of the state after the last step."""
+        self._first_rows = torch.arange(num_steps, device=device).unsqueeze(1) * num_envs
 
-    def record_decision(self, step: int, observations: Mapping[str, torch.Tensor], output: PolicyOutput) -> None:
-        """Copy what the policy saw and did; before the environment steps, which may overwrite its observations."""
+    def record_decision(self, step: torch.Tensor, observations: Mapping[str, torch.Tensor], output: PolicyOutput) -> None:
+        """Copy what the policy saw and did; before the environment steps, which may overwrite its observations.
+
+        `step` (1,) int64 is a tensor, for what is recorded once and replayed for every step.
+        """
         for group, stored in self.observations.items():
-            stored[step].copy_(observations[group])
+            _write(stored, step, observations[group])
         for name in ("actions", "mean", "std", "log_prob", "value"):
-            getattr(self, name)[step].copy_(getattr(output, name))
+            _write(getattr(self, name), step, getattr(output, name))
 
-    def record_outcome(self, step: int, reward: torch.Tensor, terminated: torch.Tensor, truncated: torch.Tensor) -> None:
+    def record_outcome(
+        self, step: torch.Tensor, reward: torch.Tensor, terminated: torch.Tensor, truncated: torch.Tensor
+    ) -> None:
         """Copy what the environment answered, (num_envs,) each."""
-        self.rewards[step].copy_(reward)
-        self.terminated[step].copy_(terminated)
-        self.truncated[step].copy_(truncated)
+        _write(self.rewards, step, reward)
+        _write(self.terminated, step, terminated)
+        _write(self.truncated, step, truncated)
 
     def shuffled_envs(self) -> torch.Tensor:
         """Draw an order of the environments, (num_envs,)."""
         return torch.randperm(self.num_envs, device=self.device)
 
-    def mini_batches(self, num_mini_batches: int, order: torch.Tensor) -> Iterator[MiniBatch]:
-        """Split the environments, in `order`, into equal parts and yield the whole sequences of each."""
+    def mini_batch(self, envs: torch.Tensor) -> MiniBatch:
+        """Gather the whole sequences of some environments, int64 (n,); step by step, in the order given."""
+        rows = (self._first_rows + envs).flatten()
 
-        def take(stored: torch.Tensor, envs: torch.Tensor) -> torch.Tensor:
-            return stored.index_select(1, envs).flatten(0, 1)
+        def take(stored: torch.Tensor) -> torch.Tensor:
+            return stored.flatten(0, 1).index_select(0, rows)
 
-        for envs in order.chunk(num_mini_batches):
-            yield MiniBatch(
-                observations={group: take(stored, envs) for group, stored in self.observations.items()},
-                actions=take(self.actions, envs),
-                log_prob=take(self.log_prob, envs),
-                mean=take(self.mean, envs),
-                std=take(self.std, envs),
-                value=take(self.value, envs),
-                returns=take(self.returns, envs),
-                advantages=take(self.advantages, envs),
-            )
+        return MiniBatch(
+            observations={group: take(stored) for group, stored in self.observations.items()},
+            actions=take(self.actions),
+            log_prob=take(self.log_prob),
+            mean=take(self.mean),
+            std=take(self.std),
+            value=take(self.value),
+            returns=take(self.returns),
+            advantages=take(self.advantages),
+        )
+
+
+def _write(stored: torch.Tensor, step: torch.Tensor, value: torch.Tensor) -> None:
+    stored.index_copy_(0, step, value.to(stored.dtype).unsqueeze(0))

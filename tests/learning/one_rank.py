@@ -35,9 +35,9 @@ def fill(rollout: RolloutStorage, ppo: Ppo, columns: slice, total_envs: int) -> 
             output = ppo.network(observations, mean + 0.05 * noise)
         own = {group: value[columns] for group, value in observations.items()}
         parts = [part[columns] if isinstance(part, torch.Tensor) else part for part in output]
-        rollout.record_decision(step, own, output._make(parts))
+        rollout.record_decision(torch.tensor([step]), own, output._make(parts))
         ends = torch.zeros(total_envs, dtype=torch.bool)[columns]
-        rollout.record_outcome(step, reward[columns], ends, ends)
+        rollout.record_outcome(torch.tensor([step]), reward[columns], ends, ends)
 
 
 def updated(columns: slice, total_envs: int, seed: int, rank: int) -> dict[str, torch.Tensor]:

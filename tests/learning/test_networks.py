@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from grail_framework.errors import ConfigError
-from grail_framework.learning.networks import mlp
+from grail_framework.learning.networks import AlignedLinear, mlp
 
 
 def observations(batch: int = 4) -> dict[str, torch.Tensor]:
@@ -67,3 +67,14 @@ def test_unknown_activation_names_the_close_one():
 def test_initial_std_outside_its_bounds_is_refused():
     with pytest.raises(ConfigError, match=r"init_noise_std 0\.9 must lie in"):
         mlp(3, 5, 2, init_noise_std=0.9)
+
+
+def test_zeros_appended_to_rows_change_neither_result_nor_gradients():
+    torch.manual_seed(0)
+    layer, inputs = AlignedLinear(13, 4).double(), torch.randn(5, 13, dtype=torch.float64)
+    outcomes = []
+    for result in (layer(inputs), layer.forward_padded(inputs, 3)):
+        gradients = torch.autograd.grad(result.square().sum(), list(layer.parameters()))
+        outcomes.append([result.detach(), *gradients])
+    for plain, padded in zip(*outcomes, strict=True):
+        torch.testing.assert_close(padded, plain)

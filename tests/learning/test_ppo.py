@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import attrs
 import pytest
 import torch
 from accelerate import Accelerator
 
 from grail_framework.config import PpoCfg
-from grail_framework.errors import ConfigError
+from grail_framework.errors import ConfigError, EnvContractError
 from grail_framework.learning.networks import ActorCritic, PolicyOutput, mlp
 from grail_framework.learning.ppo import Ppo, adapted_learning_rate, check_mini_batches, surrogate_loss, value_loss
 from grail_framework.learning.storage import MiniBatch, RolloutStorage
@@ -27,8 +29,8 @@ def make_rollout(network: ActorCritic, cfg: PpoCfg = CFG, *, reward_scale: float
         observations = {"policy": torch.randn(6, 2), "critic": torch.randn(6, 3)}
         with torch.no_grad():
             output = network(observations)
-        rollout.record_decision(step, observations, output)
-        rollout.record_outcome(step, reward_scale * torch.randn(6), torch.rand(6) < 0.1, torch.rand(6) < 0.1)
+        rollout.record_decision(torch.tensor([step]), observations, output)
+        rollout.record_outcome(torch.tensor([step]), reward_scale * torch.randn(6), torch.rand(6) < 0.1, torch.rand(6) < 0.1)
     return rollout
 
 
@@ -114,7 +116,7 @@ def test_first_step_equals_plain_adamw_with_one_joint_clip():
     reference.load_state_dict(ppo.network.state_dict())
     ppo.update(rollout, torch.zeros(6))
 
-    batch = next(rollout.mini_batches(1, torch.arange(6)))
+    batch = rollout.mini_batch(torch.arange(6))
     output = reference(batch.observations, batch.actions)
     ratio = (output.log_prob - batch.log_prob).exp()
     loss = -(ratio * batch.advantages).mean() + (output.value - batch.returns).square().mean() - 0.01 * output.entropy.mean()
@@ -194,6 +196,27 @@ def test_state_round_trip_continues_bitwise():
         ppo.update(make_rollout(ppo.network), torch.zeros(6))
     assert second.learning_rate.item() == first.learning_rate.item()
     assert all(torch.equal(a, b) for a, b in zip(parameters(first).values(), parameters(second).values(), strict=True))
+
+
+def test_a_state_loaded_between_updates_continues_bitwise():
+    ppo = make_ppo()
+    rollout = make_rollout(ppo.network)
+    ppo.update(rollout, torch.zeros(6))
+    state = copy.deepcopy(ppo.state_dict())
+    outcomes = []
+    for _ in range(2):
+        ppo.load_state_dict(state)
+        torch.manual_seed(2)
+        ppo.update(rollout, torch.zeros(6))
+        outcomes.append(parameters(ppo) | {"rate": ppo.learning_rate.clone()})
+    assert all(torch.equal(outcomes[0][name], value) for name, value in outcomes[1].items())
+
+
+def test_aux_losses_that_come_and_go_are_refused(monkeypatch):
+    ppo, names = make_ppo(), iter(["first", "second"])
+    monkeypatch.setattr(ppo.network, "aux_losses", lambda _, mean: {next(names): mean.square().mean()})
+    with pytest.raises(EnvContractError, match=r"loss/second.*return zero"):
+        ppo.update(make_rollout(ppo.network), torch.zeros(6))
 
 
 def test_aux_losses_are_weighted_and_reported(monkeypatch):

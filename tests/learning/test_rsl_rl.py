@@ -96,10 +96,10 @@ def collect(ours: Ppo, theirs: PPO) -> tuple[RolloutStorage, torch.Tensor]:
     observations = draw_observations()
     for step in range(STEPS):
         actions = theirs.act(as_tensordict(observations))
-        rollout.record_decision(step, observations, ours.network(observations, actions))
+        rollout.record_decision(torch.tensor([step]), observations, ours.network(observations, actions))
         reward, terminated = torch.randn(ENVS), torch.rand(ENVS) < 0.15
         truncated = (torch.rand(ENVS) < 0.15) & ~terminated
-        rollout.record_outcome(step, reward, terminated, truncated)
+        rollout.record_outcome(torch.tensor([step]), reward, terminated, truncated)
         observations = draw_observations()
         theirs.process_env_step(as_tensordict(observations), reward, terminated | truncated, {"time_outs": truncated.float()})
     assert rollout.terminated.any()

@@ -14,9 +14,11 @@ def filled(num_steps: int = 3, num_envs: int = 8) -> RolloutStorage:
         buffer[:, 0], buffer[:, 1] = step, torch.arange(num_envs)
         with torch.no_grad():
             output = network({"policy": buffer, "critic": buffer[:, :1]})
-        storage.record_decision(step, {"policy": buffer, "critic": buffer[:, :1]}, output)
+        storage.record_decision(torch.tensor([step]), {"policy": buffer, "critic": buffer[:, :1]}, output)
         buffer.fill_(-1.0)  # an environment may overwrite its observations
-        storage.record_outcome(step, torch.full((num_envs,), float(step)), torch.zeros(num_envs), torch.zeros(num_envs))
+        storage.record_outcome(
+            torch.tensor([step]), torch.full((num_envs,), float(step)), torch.zeros(num_envs), torch.zeros(num_envs)
+        )
     return storage
 
 
@@ -27,7 +29,7 @@ def test_observations_are_copied_before_the_environment_overwrites_them():
 
 def test_mini_batches_hold_whole_sequences_of_disjoint_environments():
     storage = filled()
-    batches = list(storage.mini_batches(4, storage.shuffled_envs()))
+    batches = [storage.mini_batch(envs) for envs in storage.shuffled_envs().chunk(4)]
     assert len(batches) == 4
     seen = []
     for batch in batches:
