@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from grail_framework import PLUGIN_API, __version__
 from grail_framework.cli.render import Row, show_table
+from grail_framework.config.distributions import (
+    ISAACLAB,
+    PHYSICS,
+    describe,
+    install_line,
+    installed_version,
+    physics_mismatches,
+    torch_cuda,
+    version_mismatches,
+)
+from grail_framework.config.hardware import GPU_ENGINE, driver_cuda, platform_problem
 from grail_framework.errors import EXIT_PLUGIN
 from grail_framework.plugins.compat import format_version
 
@@ -32,6 +42,7 @@ _PACKAGES: Final = (
     "isaaclab",
     "newton",
     "warp-lang",
+    "mujoco-warp",
 )
 _GPU_QUERY: Final = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 
@@ -59,6 +70,7 @@ def doctor(state: CliState) -> None:
         )
         for plugin, check in checks
     ]
+    rows += [Row((f"physics {name}", *_physics(name))) for name in PHYSICS]
     show_table(("Check", "Status", "Found", "What to do"), rows)
     for line in manager.unknown_names():
         click.echo(f"warning: {line}")
@@ -72,13 +84,21 @@ def _versions() -> dict[str, str]:
         "python": f"{platform.python_version()} at {sys.executable}",
         "platform": platform.platform(),
         "GPU": _gpus(),
+        "CUDA": f"driver: {driver_cuda() or 'none'}, torch: {torch_cuda() or 'none'}",
     }
     for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
+        found[name] = installed_version(name) or "not installed"
     return found
+
+
+def _physics(name: str) -> tuple[str, str, str]:
+    """Say whether a physics backend of the engine isaaclab can be used, why not, and what to do."""
+    if problem := platform_problem(GPU_ENGINE):
+        return "not usable", problem, "use --engine mujoco"
+    if installed_version(ISAACLAB) is None:
+        return "not usable", "isaaclab is not installed", "pip install 'grail-framework[isaaclab]'"
+    lacks = [*version_mismatches(), *physics_mismatches(name)]
+    return ("not usable", describe(lacks), install_line(lacks)) if lacks else ("usable", "", "")
 
 
 def _gpus() -> str:

@@ -23,6 +23,10 @@ RESULT_FILE = "metrics_eval.json"
 @click.option("--data", metavar="DIR", help="Motion library. Default: the one it was trained on.")
 @click.option("--engine", metavar="NAME", help="auto, mujoco, isaaclab, or one of a plugin. Default: the run's.")
 @click.option(
+    "--physics", type=click.Choice(["newton", "physx", "ovphysx"]), help="Physics of the engine isaaclab. Default: the run's."
+)
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where the environment lives. Default: the run's.")
+@click.option(
     "--motions", multiple=True, metavar="PATTERN", help="Stem or regular expression of stems; repeatable. Default: all."
 )
 @click.option("--num-envs", type=click.IntRange(min=1), metavar="N", help="Motions followed at a time.")
@@ -39,6 +43,8 @@ def evaluate(
     task: str | None,
     data: str | None,
     engine: str | None,
+    physics: str | None,
+    device: str | None,
     motions: tuple[str, ...],
     num_envs: int | None,
     baseline: bool,
@@ -56,7 +62,7 @@ def evaluate(
 
     manager = state.manager
     file = resolve_checkpoint(checkpoint)
-    options = RunOptions(data=data, engine=engine, num_envs=num_envs)
+    options = RunOptions(data=data, engine=engine, physics=physics, device=device, num_envs=num_envs)
     cfg = _configuration(manager, file, task, options, motions, overrides)
     target = Path(output) if output is not None else file.parent / RESULT_FILE
     _check_writable(target)
@@ -96,6 +102,7 @@ def _configuration(
     from grail_framework.config.hardware import runs_on_cpu
     from grail_framework.runs.data_check import check_data
     from grail_framework.runs.demo_library import with_demo_library
+    from grail_framework.runs.engine_check import check_engine
     from grail_framework.runs.term_check import check_terms
 
     saved = _saved_config(manager, checkpoint, task)
@@ -103,10 +110,11 @@ def _configuration(
         manager.registry, task=task if saved is None else None, options=options, overrides=overrides, saved=saved
     )
     cfg = composed.cfg
+    doubts = check_engine(cfg.engine, manager.registry)
     if options.num_envs is None and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)
     cfg = with_demo_library(_select(cfg, motions, other_data=options.data is not None), manager.registry)
-    for warning in (*composed.warnings, *check_data(cfg, manager.registry)):
+    for warning in (*composed.warnings, *doubts, *check_data(cfg, manager.registry)):
         click.echo(f"warning: {warning}", err=True)
     check_terms(cfg, manager.registry)
     return cfg

@@ -24,6 +24,10 @@ lines work as they are: +exp=manager/... in place of --task, ++manager_env.... a
 @click.option("--data", metavar="DIR", help="Motion library, the folder with robot/. Default: the task's demo library.")
 @click.option("--bps", metavar="DIR", help="Basis point sets. Default: DIR/bps, then the sibling folder without _ha.")
 @click.option("--engine", metavar="NAME", help="auto, mujoco, isaaclab, or one of a plugin. Default: auto.")
+@click.option(
+    "--physics", type=click.Choice(["newton", "physx", "ovphysx"]), help="Physics of the engine isaaclab. Default: newton."
+)
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N", help="Where the environment lives. Default: auto.")
 @click.option("--num-envs", type=click.IntRange(min=1), metavar="N", help="Environments per process.")
 @click.option("--iterations", type=click.IntRange(min=1), metavar="N", help="Total number of iterations, a resume included.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="T", help="Stop training after this time.")

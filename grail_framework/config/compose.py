@@ -50,6 +50,8 @@ class RunOptions:
     data: str | None = None
     bps: str | None = None
     engine: str | None = None
+    physics: str | None = None
+    device: str | None = None
     num_envs: int | None = None
     iterations: int | None = None
     checkpoint: str | None = None
@@ -63,6 +65,8 @@ _OPTIONS: Final = {
     "data": ("--data", "motion.data"),
     "bps": ("--bps", "motion.bps_dir"),
     "engine": ("--engine", "engine.name"),
+    "physics": ("--physics", "engine.physics"),
+    "device": ("--device", "engine.device"),
     "num_envs": ("--num-envs", "num_envs"),
     "iterations": ("--iterations", "iterations"),
     "checkpoint": ("--checkpoint", "checkpoint"),
@@ -139,7 +143,10 @@ def compose(
     state = Edits(tree=tree, root=RunCfg, sections=sections)
     state.apply(_expand_home(change) for change in changes)
     cfg = _build(tree, sections, state.provenance)
-    engine, notes = resolve_engine(registry, cfg.engine.name)
+    if saved is not None and cfg.engine.name != saved.engine.name and "engine.device" not in state.provenance:
+        # A device was chosen for the engine of then: a policy trained on a GPU is judged by an engine on the CPU too.
+        cfg = attrs.evolve(cfg, engine=attrs.evolve(cfg.engine, device="auto"))
+    engine, notes = resolve_engine(registry, cfg.engine)
     cfg = attrs.evolve(cfg, engine=attrs.evolve(cfg.engine, name=engine))
     if saved is None and "num_envs" not in state.provenance and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)

@@ -82,9 +82,13 @@ class EngineCfg:
     """Which engine simulates, and its clock."""
 
     name: str = "auto"
-    """Registry name of the engine; `auto`: isaaclab where an NVIDIA GPU and that engine are found, else mujoco."""
+    """Registry name of the engine; `auto`: isaaclab where an NVIDIA GPU and that engine are found and device is not cpu, else mujoco."""
     device: str = attrs.field(default="auto", validator=matching(_DEVICE.fullmatch, "auto, cpu, cuda or cuda:N"))
     """Torch device of the environment: auto, cpu, cuda, cuda:N."""
+    physics: str = attrs.field(default="newton", validator=one_of("newton", "physx", "ovphysx"))
+    """Physics backend of the engine isaaclab: newton, physx (needs Isaac Sim), ovphysx; other engines have their own."""
+    cuda_graphs: bool = True
+    """Capture the step in CUDA graphs, where the device is a GPU; false: the eager twin, for debugging terms."""
     physics_dt: float = attrs.field(default=0.005, validator=positive())
     """Length of a physics step. [s]"""
     decimation: int = attrs.field(default=4, validator=at_least(1))
@@ -92,7 +96,7 @@ class EngineCfg:
     num_threads: int | None = attrs.field(default=None, validator=at_least(1))
     """Threads of the CPU engine; None: one per core, shared among the processes that a launcher starts on a machine. [-]"""
     solver_iterations: int = attrs.field(default=20, validator=at_least(1))
-    """Upper bound of constraint solver iterations per physics step, CPU engine. [-]"""
+    """Upper bound of constraint solver iterations per physics step. [-]"""
 
 
 @attrs.frozen(kw_only=True)

@@ -63,6 +63,10 @@ class SceneSpec:
     device: str = "cpu"
     num_threads: int | None = None
     solver_iterations: int = 20
+    physics: str = "newton"
+    """Backend of an engine that has several: newton, physx or ovphysx."""
+    cuda_graphs: bool = True
+    """Whether an engine on a GPU may capture its step in CUDA graphs."""
 
     @property
     def step_dt(self) -> float:

@@ -36,6 +36,8 @@ def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device:
         device=device,
         num_threads=cfg.engine.num_threads,
         solver_iterations=cfg.engine.solver_iterations,
+        physics=cfg.engine.physics,
+        cuda_graphs=cfg.engine.cuda_graphs,
     )
 
 

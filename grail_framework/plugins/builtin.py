@@ -29,6 +29,7 @@ _ROBOTS: Final[dict[str, tuple[str, str]]] = {
 }
 _ENGINES: Final[dict[str, tuple[str, str]]] = {
     "mujoco": ("grail_framework.engine.mujoco.engine:build", "MuJoCo on the CPU, in a pool of threads"),
+    "isaaclab": ("grail_framework.engine.isaaclab.engine:build", "Isaac Lab on an NVIDIA GPU, or slowly on the CPU"),
 }
 _OBSERVATIONS: Final[dict[str, tuple[str, str]]] = {
     "command": ("grail_framework.mdp.observations:command", "Current reference joint positions and velocities"),
@@ -319,6 +320,7 @@ def grail_register_demo_library(registry: Registrar) -> None:
 @hookimpl
 def grail_health_checks() -> list[HealthCheck]:
     """Check the interpreter and the packages that every run needs; finds them without importing them."""
+    from grail_framework.config.distributions import ISAACLAB, describe, install_line, installed_version, version_mismatches
     from grail_framework.plugins.results import HealthCheck
 
     version = ".".join(map(str, sys.version_info[:3]))
@@ -330,4 +332,8 @@ def grail_health_checks() -> list[HealthCheck]:
     for package in ("torch", "numpy", "mujoco", "accelerate", "pxr"):
         found = find_spec(package) is not None
         checks.append(HealthCheck(name=package, ok=found, detail="installed" if found else "missing", fix="run `make setup`"))
+    if installed_version(ISAACLAB) is not None:
+        wrong = version_mismatches()
+        detail = describe(wrong) or "as it wants them"
+        checks.append(HealthCheck(name="versions under isaaclab", ok=not wrong, detail=detail, fix=install_line(wrong)))
     return checks

@@ -56,7 +56,14 @@ def engine_device(cfg: RunCfg, local_rank: int = 0) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise ConfigError(f"engine.device={wanted}: no NVIDIA GPU is found by torch; use engine.device=cpu or auto")
-    return f"cuda:{local_rank}" if wanted in ("auto", "cuda") else wanted
+    device = torch.device(f"cuda:{local_rank}" if wanted in ("auto", "cuda") else wanted)
+    count = torch.cuda.device_count()
+    if device.index >= count:
+        raise ConfigError(
+            f"engine.device={wanted}: {device} is meant for process {local_rank} of this machine, and torch sees {count} GPUs; start at "
+            f"most {count} processes here, or name a GPU there is"
+        )
+    return str(device)
 
 
 def load_parts(

@@ -206,6 +206,7 @@ class _Run:
         if self._cfg.evaluation.at_start and self.runner.iteration == 0:
             self._stage("evaluating zero action and the untrained policy")
             zero, start = self._evaluate(self._zero), self._evaluate(self._policy)
+        self._stage("training")  # before the writers: the live panel must not be written into
         self._open_writers(known={} if start is None else headline(start), time_budget_s=time_budget_s)
         self._manager.run_started(self._context)
         began, before = time.perf_counter(), self.runner.iteration

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from grail_framework.config.consistency import check_consistency
-from grail_framework.config.hardware import CPU_ENGINE, has_nvidia_gpu, is_installed, plain_name
+from grail_framework.config.hardware import is_installed
 from grail_framework.errors import AssetError, CheckpointError, ConfigError
 from grail_framework.runs.data_check import check_data, missing_path
 from grail_framework.runs.directory import RunDirectory, last_checkpoint, list_checkpoints, step_of
+from grail_framework.runs.engine_check import check_engine
 from grail_framework.runs.term_check import check_terms
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
         CheckpointError: a checkpoint that is not there.
         NotFoundError: a name that nothing registered.
     """
-    warnings = check_consistency(cfg)
+    warnings = [*check_consistency(cfg), *check_engine(cfg.engine, registry)]
     _check_machine(cfg, registry)
     _check_run_directory(cfg)
     _check_start(cfg)
@@ -42,17 +43,11 @@ def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
 
 
 def _check_machine(cfg: RunCfg, registry: Registry) -> None:
-    registry.find("engine", cfg.engine.name)
     registry.find("robot", cfg.robot.name)
     if cfg.robot.asset is not None and not (asset := Path(cfg.robot.asset).expanduser()).exists():
         raise AssetError(missing_path(asset, "robot.asset"))
     for writer in cfg.logging.writers:
         registry.find("writer", writer)
-    if cfg.engine.device.startswith("cuda"):
-        if plain_name(cfg.engine.name) == CPU_ENGINE:
-            raise ConfigError(f"engine.device: got {cfg.engine.device!r}, allowed for the engine {CPU_ENGINE}: auto, cpu")
-        if not has_nvidia_gpu():
-            raise ConfigError(f"engine.device: got {cfg.engine.device!r}, and there is no NVIDIA GPU here. Allowed: auto, cpu")
     if cfg.logging.wandb and not is_installed("wandb"):
         raise ConfigError(
             "logging.wandb: got true, and the package wandb is not installed. Install 'grail-framework[wandb]', or write "

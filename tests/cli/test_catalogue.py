@@ -6,8 +6,10 @@ import attrs
 import pytest
 
 from grail_framework import hookimpl
+from grail_framework.cli import doctor
 from grail_framework.cli.cfg_report import describe_cfg, walk
-from grail_framework.config import ActionCfg, EngineCfg, RewardTermCfg, RunCfg
+from grail_framework.config import ActionCfg, EngineCfg, RewardTermCfg, RunCfg, distributions
+from grail_framework.config.distributions import Mismatch
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.plugins.results import HealthCheck
 
@@ -156,6 +158,39 @@ def test_doctor_shows_versions_plugins_and_checks(grail_cli, register_plugin):
     assert done.exit_code == 0
     for part in ("grail-framework", "plugin API 1.0", "torch", "GPU", "plugin artist", "artist: blender", "core: python"):
         assert part in done.stdout
+
+
+def test_doctor_says_which_physics_can_be_used_and_why_not(grail_cli, monkeypatch):
+    missing = Mismatch(requirement="ovstage==0.2.1", installed=None, wanted_by="isaaclab 3.0.0")
+    monkeypatch.setattr(doctor, "platform_problem", lambda engine: "")
+    monkeypatch.setattr(doctor, "installed_version", lambda package: "3.0.0")
+    monkeypatch.setattr(doctor, "version_mismatches", lambda: [])
+    monkeypatch.setattr(doctor, "physics_mismatches", lambda physics: [missing] if physics == "ovphysx" else [])
+    monkeypatch.setattr(doctor, "driver_cuda", lambda: "12.8")
+    done = grail_cli("doctor")
+    lines = [line.split("  ") for line in done.stdout.splitlines()]
+    found = {cells[0]: [cell.strip() for cell in cells[1:] if cell.strip()] for cells in lines}
+    assert found["physics newton"] == ["usable"]
+    assert found["physics ovphysx"] == [
+        "not usable",
+        "isaaclab 3.0.0 wants ovstage==0.2.1 (not installed)",
+        "pip install 'ovstage==0.2.1'",
+    ]
+    assert "driver: 12.8, torch: " in done.stdout
+    monkeypatch.setattr(doctor, "installed_version", lambda package: None)
+    assert "isaaclab is not installed" in grail_cli("doctor").stdout
+    monkeypatch.setattr(doctor, "platform_problem", lambda engine: "the engine isaaclab runs on Linux x86-64")
+    assert grail_cli("doctor").stdout.count("isaaclab runs on Linux x86-64") == 3
+
+
+def test_doctor_finds_versions_that_isaaclab_does_not_want(grail_cli, monkeypatch):
+    wrong = Mismatch(requirement="torch==2.11.0", installed="2.9.1", wanted_by="isaaclab 3.0.0")
+    monkeypatch.setattr(distributions, "installed_version", lambda package: "3.0.0")
+    monkeypatch.setattr(distributions, "version_mismatches", lambda: [wrong])
+    done = grail_cli("doctor")
+    assert done.exit_code == 3
+    assert "torch==2.11.0 (2.9.1 is installed)" in done.stdout
+    assert "pip install 'torch==2.11.0'" in done.stdout
 
 
 def test_doctor_is_exit_code_3_when_a_check_is_not_ok(grail_cli, register_plugin):

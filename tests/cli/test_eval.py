@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from grail_framework import hookimpl
 from grail_framework.cli.main import build_cli
-from grail_framework.config import MotionCfg, NetworkCfg
+from grail_framework.config import MotionCfg, NetworkCfg, hardware
 from grail_framework.config.files import to_yaml
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.testing.fakes import write_box_library
@@ -148,9 +148,41 @@ def test_without_a_configuration_the_task_must_be_named(grail, trained, tmp_path
     assert (tmp_path / "metrics_eval.json").is_file()
 
 
+@pytest.fixture(scope="module")
+def trained_on_a_gpu(trained, tmp_path_factory):
+    """The same run as the engine isaaclab on the second GPU leaves it."""
+    folder = tmp_path_factory.mktemp("gpu_run")
+    (folder / "last.pt").write_bytes((trained / "last.pt").read_bytes())
+    text = (trained / "config.yaml").read_text()
+    there = text.replace("name: kinematics:kinematic\n  device: cpu", "name: isaaclab\n  device: cuda:1")
+    assert there != text
+    (folder / "config.yaml").write_text(there)
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "kinematic"])
+def test_a_policy_of_another_engine_is_judged(grail, trained_on_a_gpu, tmp_path, engine):
+    output = ("--json", "--output", tmp_path / "x.json")
+    result = grail("--checkpoint", trained_on_a_gpu, "--engine", engine, "--motions", "box__000", *output)
+    assert result.exit_code == 0, result.stderr
+    scores = json.loads(result.stdout)
+    assert (scores["engine"], list(scores["motions"])) == (engine, ["box__000"])
+    assert 0 < scores["tracked_fraction"] <= 1
+
+
+def test_an_engine_that_this_machine_has_not_is_refused_with_the_one_it_has(grail, trained_on_a_gpu, monkeypatch):
+    monkeypatch.setattr(hardware, "is_installed", lambda package: False)
+    result = grail("--checkpoint", trained_on_a_gpu)
+    assert result.exit_code == 2
+    assert "isaaclab" in result.stderr
+    assert "--engine mujoco" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--checkpoint", "{run}", "--device", "cuda"), "no NVIDIA GPU"),
+        (("--checkpoint", "{run}", "--physics", "newtn"), "'ovphysx'"),
         (("--checkpoint", "nowhere"), "nowhere does not exist"),
         (("--checkpoint", "{run}", "--motions", "bxo.*"), "motion.filter_motion_keys: 'bxo.*'"),
         (("--checkpoint", "{run}", "--output", "no/such/folder/x.json"), "use --output FILE"),
@@ -158,6 +190,7 @@ def test_without_a_configuration_the_task_must_be_named(grail, trained, tmp_path
     ],
 )
 def test_mistakes(grail, trained, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.chdir(tmp_path)
     result = grail(*(argument.format(run=trained) for argument in arguments))
     assert result.exit_code == 2

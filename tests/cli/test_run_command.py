@@ -178,7 +178,17 @@ def test_plugin_edits_come_before_the_users_and_are_named(library):
 
 def test_help_names_the_options_of_the_command():
     result = grail("--help")
-    for option in ("--task", "--data", "--bps", "--engine", "--num-envs", "--iterations", "--checkpoint", "--resume"):
+    for option in (
+        "--task",
+        "--data",
+        "--bps",
+        "--engine",
+        "--num-envs",
+        "--iterations",
+        "--checkpoint",
+        "--resume",
+        "--physics",
+    ):
         assert option in result.stdout
-    for option in ("--experiment-dir", "--seed", "--dry-run", "--on-bad-clip", "OVERRIDES"):
+    for option in ("--device", "--experiment-dir", "--seed", "--dry-run", "--on-bad-clip", "OVERRIDES"):
         assert option in result.stdout

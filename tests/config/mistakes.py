@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from grail_framework.config.distributions import installed_version
+
 
 class Mistake(NamedTuple):
     what: str
@@ -139,6 +141,21 @@ VALUES = (
     _m("not one of the choices", (*GOOD, "algorithm.schedule=linear"), "algorithm.schedule", "'linear'", "'adaptive', 'fixed'"),
     _m("device that is none", (*GOOD, "engine.device=gpu"), "engine.device", "'gpu'", "auto, cpu, cuda or cuda:N"),
     _m("device without a GPU", (*GOOD, "engine.device=cuda"), "engine.device", "'cuda'", "auto, cpu"),
+    _m(
+        "device option without a GPU",
+        (*GOOD, "--device", "cuda:1"),
+        "engine.device",
+        "'cuda:1'",
+        "no NVIDIA GPU",
+        "--device cpu",
+    ),
+    _m("device option that is none", (*GOOD, "--device", "gpu"), "engine.device", "'gpu'", "'--device gpu'", "cuda:N"),
+    _m("physics that is none", (*GOOD, "--physics", "newtn"), "--physics", "newtn", "newton", "ovphysx"),
+    _m(
+        "physics without its package",
+        (*GOOD, "--engine", "isaaclab", "--physics", "ovphysx"),
+        *(("ovphysx", "pip install", "--physics newton") if installed_version("isaaclab") else ("isaaclab", "--engine mujoco")),
+    ),
     _m("option out of range", (*GOOD, "--num-envs", "0"), "--num-envs", "0", "x>=1"),
     _m("option of the wrong type", (*GOOD, "--iterations", "many"), "--iterations", "many", "integer"),
     _m("option of the wrong choice", (*GOOD, "--on-bad-clip", "ignore"), "--on-bad-clip", "ignore", "stop", "skip"),

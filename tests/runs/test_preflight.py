@@ -196,13 +196,9 @@ def test_wandb_that_is_not_installed(registry, library, monkeypatch):
         preflight(runnable(motion__data=str(library), logging__wandb=True), registry)
 
 
-def test_cuda_for_an_engine_without_it(registry, library, monkeypatch):
-    monkeypatch.setattr(module, "has_nvidia_gpu", lambda: True)
-    with pytest.raises(ConfigError, match="allowed for the engine mujoco: auto, cpu"):
-        preflight(runnable(motion__data=str(library), engine__device="cuda:0"), registry)
-    registry.commit([Entry(kind="engine", name="third", plugin="x", target="x:y")])
-    cfg = runnable(motion__data=str(library), engine__device="cuda:0")
-    assert preflight(attrs.evolve(cfg, engine=attrs.evolve(cfg.engine, name="third")), registry) == []
+def test_what_the_engine_makes_no_use_of_is_told(registry, library):
+    (said,) = preflight(runnable(motion__data=str(library), engine__physics="physx"), registry)
+    assert "engine.physics=physx has no effect" in said
 
 
 # --- terms ----------------------------------------------------------------------------------------------------------------

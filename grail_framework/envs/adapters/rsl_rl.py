@@ -70,4 +70,6 @@ class RslRlVecEnv(RslRlBase):
             return self._as_tensordict(self.env.reset())
 
     def _as_tensordict(self, observations: dict[str, torch.Tensor]) -> TensorDict:
-        return TensorDict(dict(observations), batch_size=[self.num_envs], device=self.device)
+        # Copies: rsl_rl stores the observations of a step after the next one, in which the environment may overwrite its own.
+        copies = {name: value.clone() for name, value in observations.items()}
+        return TensorDict(copies, batch_size=[self.num_envs], device=self.device)
