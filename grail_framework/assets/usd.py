@@ -18,6 +18,7 @@ import pxr.UsdGeom
 import pxr.UsdPhysics
 import pxr.UsdUtils
 
+import grail_framework.assets.usd_schemas  # noqa: F401 - before any stage is opened
 from grail_framework.assets.convex import MAX_PIECES, ConvexPiece
 from grail_framework.assets.usd_geometry import Geometry, read_geometry
 from grail_framework.assets.usd_mass import Stated, mass_properties, read_stated

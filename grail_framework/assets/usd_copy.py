@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pxr.Tf
 import pxr.Usd
 
+import grail_framework.assets.usd_schemas  # noqa: F401 - before any stage is opened
 from grail_framework.assets.usd import first_reason, quiet
 from grail_framework.errors import AssetError
 

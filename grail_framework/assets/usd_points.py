@@ -10,6 +10,7 @@ import pxr.Tf
 import pxr.Usd
 import pxr.UsdGeom
 
+import grail_framework.assets.usd_schemas  # noqa: F401 - before any stage is opened
 from grail_framework.assets.usd import first_reason, quiet
 from grail_framework.errors import AssetError
 

@@ -12,6 +12,7 @@ import pxr.UsdGeom
 import pxr.UsdPhysics
 from scipy.spatial.transform import RigidTransform, Rotation
 
+import grail_framework.assets.usd_schemas  # noqa: F401 - before any stage is opened
 from grail_framework.assets.primitives import SHAPES
 from grail_framework.assets.usd import first_reason, quiet
 from grail_framework.errors import AssetError

@@ -9,14 +9,13 @@ import attrs
 import mujoco as _mujoco
 import numpy as np
 
-from grail_framework.assets.usd import ObjectAsset, read_objects
-from grail_framework.assets.usd_mass import DEFAULT_DENSITY
 from grail_framework.engine.mujoco.sensors import add_sensors
-from grail_framework.errors import AssetError, ConfigError
+from grail_framework.engine.objects import SimulatedObject, scene_objects
+from grail_framework.errors import AssetError
 from grail_framework.robots.builder import build_robot
 
 if TYPE_CHECKING:
-    from grail_framework.engine.protocol import ObjectSpec, SceneSpec
+    from grail_framework.engine.protocol import SceneSpec
 
 mujoco: Any = _mujoco  # its extension modules carry no types
 
@@ -39,15 +38,6 @@ class SceneModels:
     largest: Any
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class _Body:
-    """An object as it is simulated."""
-
-    asset: ObjectAsset
-    mass: float  # [kg]
-    friction: float
-
-
 def build_models(scene: SceneSpec) -> SceneModels:
     """Build one model per distinct object and hand them out to the environments.
 
@@ -63,23 +53,13 @@ def build_models(scene: SceneSpec) -> SceneModels:
     if not scene.objects:
         model = base.compile()
         return SceneModels(models=(model,) * scene.num_envs, largest=model)
-    _check_env_object(scene)
-    distinct: dict[bytes, int] = {}
-    bodies: list[_Body] = []
-    model_of: list[int] = []
-    for spec, asset in zip(scene.objects, _assets(scene.objects), strict=True):
-        body = _simulated(spec, asset)
-        # A library holds one file per motion, and many of them hold the same object.
-        index = distinct.setdefault(_content(body), len(bodies))
-        if index == len(bodies):
-            bodies.append(body)
-        model_of.append(index)
-    slots = max(len(body.asset.pieces) for body in bodies)
-    models = [_compile(base, body, slots) for body in bodies]
-    largest = _largest(base, bodies, slots)
+    objects = scene_objects(scene)
+    bodies = objects.bodies
+    models = [_compile(base, body, objects.slots) for body in bodies]
+    largest = _largest(base, bodies, objects.slots)
     for body, model in zip(bodies, models, strict=True):
         _check_fits(model, largest, body)
-    return SceneModels(models=tuple(models[model_of[index]] for index in scene.env_object), largest=largest)
+    return SceneModels(models=tuple(models[index] for index in objects.env_body), largest=largest)
 
 
 def _base_spec(scene: SceneSpec) -> Any:
@@ -118,15 +98,7 @@ def _base_spec(scene: SceneSpec) -> Any:
     return spec
 
 
-def _assets(specs: tuple[ObjectSpec, ...]) -> list[ObjectAsset]:
-    """Read the files of objects, each once for each number of pieces it may have."""
-    wanted = list(dict.fromkeys((spec.path, spec.max_pieces) for spec in specs))
-    found = read_objects([path for path, _ in wanted], max_pieces=[count for _, count in wanted])
-    by_file = dict(zip(wanted, found, strict=True))
-    return [by_file[spec.path, spec.max_pieces] for spec in specs]
-
-
-def _compile(base: Any, body: _Body, slots: int) -> Any:
+def _compile(base: Any, body: SimulatedObject, slots: int) -> Any:
     try:
         return _with_object(base, body, slots).compile()
     except ValueError as error:
@@ -136,7 +108,7 @@ def _compile(base: Any, body: _Body, slots: int) -> Any:
         ) from error
 
 
-def _with_object(base: Any, body: _Body, slots: int) -> Any:
+def _with_object(base: Any, body: SimulatedObject, slots: int) -> Any:
     """Add an object of exactly `slots` convex geoms to a copy of the scene."""
     spec = base.copy()
     target = spec.body(OBJECT)
@@ -167,44 +139,17 @@ def _with_object(base: Any, body: _Body, slots: int) -> Any:
     return spec
 
 
-def _largest(base: Any, bodies: list[_Body], slots: int) -> Any:
+def _largest(base: Any, bodies: tuple[SimulatedObject, ...], slots: int) -> Any:
     """Compile a scene that no other of this run exceeds in any size."""
     # A mesh's bounding volume tree grows with its corners.
     piece = max((piece for body in bodies for piece in body.asset.pieces), key=lambda piece: len(piece.vertices))
     # A body whose centre of mass is off its origin takes the full form of the mass matrix, an aligned one a smaller one.
     gyration = np.array([[1.0, 0.1, 0.1], [0.1, 1.1, 0.1], [0.1, 0.1, 1.2]])
     asset = attrs.evolve(bodies[0].asset, pieces=(piece,) * slots, com=np.array([0.1, 0.2, 0.3]), gyration=gyration)
-    return _compile(base, _Body(asset=asset, mass=1.0, friction=1.0), slots)
+    return _compile(base, SimulatedObject(asset=asset, mass=1.0, friction=1.0), slots)
 
 
-def _simulated(spec: ObjectSpec, asset: ObjectAsset) -> _Body:
-    """Settle mass and density: the config's mass, its density, the file's mass, the file's density, the default."""
-    density = spec.density
-    mass = spec.mass
-    if mass is None and density is None:
-        mass, density = asset.mass, asset.density
-    if mass is None:
-        mass = (density or DEFAULT_DENSITY) * asset.volume
-    return _Body(asset=asset, mass=mass, friction=spec.friction)
-
-
-def _content(body: _Body) -> bytes:
-    """Return bytes that are equal for objects that simulate alike."""
-    numbers = np.array([body.friction, body.mass, *body.asset.com, *body.asset.gyration.ravel()], dtype=np.float64).tobytes()
-    return numbers + b"|".join(piece.vertices.tobytes() for piece in body.asset.pieces)
-
-
-def _check_env_object(scene: SceneSpec) -> None:
-    if len(scene.env_object) != scene.num_envs:
-        raise ConfigError(
-            f"env_object has {len(scene.env_object)} entries for {scene.num_envs} environments; give one object index for each"
-        )
-    wrong = [index for index in scene.env_object if not 0 <= index < len(scene.objects)]
-    if wrong:
-        raise ConfigError(f"env_object holds the index {wrong[0]}; the scene has objects 0 to {len(scene.objects) - 1}")
-
-
-def _check_fits(model: Any, largest: Any, body: _Body) -> None:
+def _check_fits(model: Any, largest: Any, body: SimulatedObject) -> None:
     """Refuse a model that is larger than the one the data is made for, before it could overrun memory."""
     for name in dir(largest):
         if not name.startswith("n") or _NOT_IN_DATA.fullmatch(name) or not isinstance(getattr(largest, name), int):

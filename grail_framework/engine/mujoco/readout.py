@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import mujoco as _mujoco
 import numpy as np
-import torch
 
 from grail_framework.engine.mujoco.layout import FreeColumns
 from grail_framework.engine.mujoco.links import ROTATION, LinkStates
 from grail_framework.engine.mujoco.model import OBJECT
-from grail_framework.engine.protocol import SceneState
+from grail_framework.engine.state import empty_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,32 +91,6 @@ _TENSORS = (
     *("body_pos_w", "body_quat_w", "body_lin_vel_w", "body_ang_vel_w"),
     *("object_pos_w", "object_quat_w", "object_lin_vel_w", "object_ang_vel_w", "table_pos_w", "table_quat_w"),
 )
-
-
-def empty_state(scene: SceneSpec) -> SceneState:
-    """Allocate the buffers of a scene: zeros, orientations the identity."""
-    n, joints, bodies = scene.num_envs, scene.robot.num_joints, len(scene.robot.bodies)
-    identity = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    return SceneState(
-        root_pos_w=torch.zeros(n, 3),
-        root_quat_w=identity.repeat(n, 1),
-        root_lin_vel_w=torch.zeros(n, 3),
-        root_ang_vel_w=torch.zeros(n, 3),
-        joint_pos=torch.zeros(n, joints),
-        joint_vel=torch.zeros(n, joints),
-        joint_torque=torch.zeros(n, joints),
-        body_pos_w=torch.zeros(n, bodies, 3),
-        body_quat_w=identity.repeat(n, bodies, 1),
-        body_lin_vel_w=torch.zeros(n, bodies, 3),
-        body_ang_vel_w=torch.zeros(n, bodies, 3),
-        object_pos_w=torch.zeros(n, 3),
-        object_quat_w=identity.repeat(n, 1),
-        object_lin_vel_w=torch.zeros(n, 3),
-        object_ang_vel_w=torch.zeros(n, 3),
-        table_pos_w=torch.zeros(n, 3),
-        table_quat_w=identity.repeat(n, 1),
-        contact_forces={name: torch.zeros(n, len(sensor.links), 3) for name, sensor in scene.contact_sensors.items()},
-    )
 
 
 def _cross(a: Array, b: Array) -> Array:

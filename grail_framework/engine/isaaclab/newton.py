@@ -1,0 +1,289 @@
+"""Newton's arrays of the simulation as tensors: targets in, state out, environments reset in place by a mask.
+
+Everything here runs on the device without waiting for it, and may be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import newton
+import torch
+import warp as wp
+
+from grail_framework.engine.isaaclab.contacts import WORLD_BODY, ContactForces, mujoco_bodies
+from grail_framework.engine.isaaclab.newton_layout import POSE_WIDTH, TWIST_WIDTH, WXYZ, columns, find_layout
+from grail_framework.engine.isaaclab.scene import OBJECT, ROBOT, TABLE
+from grail_framework.errors import EnvContractError
+from grail_framework.robots.rotations import quat_apply, quat_normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grail_framework.engine.isaaclab.session import Session
+    from grail_framework.engine.isaaclab.worlds import WorldOrder
+    from grail_framework.engine.protocol import ResetState, SceneSpec, SceneState
+
+_FIRST_ENV: Final = "/World/envs/env_0"
+_POSITION: Final = (0, 1, 2)
+_LINEAR: Final = (0, 1, 2)
+_ANGULAR: Final = (3, 4, 5)
+_KEPT: Final = (
+    *("joint_q", "joint_qd", "body_q", "body_qd", "targets", "warm_start", "joint_force"),
+    *("mocap_pos", "mocap_quat", "joint_frames"),
+)
+"""What decides how the simulation goes on, by name of the tensor here."""
+
+
+def drive_by_position(session: Session) -> None:
+    """Make each drive one MuJoCo actuator, before the model is made.
+
+    Isaac Lab asks for two, one for stiffness and one for damping, whose sum is limited at the joint. MuJoCo integrates an actuator's
+    damping implicitly unless its force is at its limit, so with two of them a joint that needs all its torque would move too slowly.
+    """
+    from isaaclab.physics import PhysicsEvent
+    from isaaclab_newton.physics import NewtonBuilderCfg, NewtonManager
+
+    simulation = session.simulation
+
+    def change(_event: object) -> None:
+        builder = simulation.get_or_create_backend(NewtonBuilderCfg(physics_cfg=simulation.cfg.physics))
+        both, position = newton.JointTargetMode.POSITION_VELOCITY, newton.JointTargetMode.POSITION
+        builder.joint_target_mode[:] = [int(position) if mode == both else mode for mode in builder.joint_target_mode]
+
+    # After those of the articulations, which Isaac Lab registers with the order 0.
+    NewtonManager.register_callback(change, PhysicsEvent.MODEL_INIT, order=100, name="drive_by_position", wrap_weak_ref=False)
+
+
+class NewtonPhysics:
+    """Reads and writes a Newton simulation that Isaac Lab has built."""
+
+    def __init__(self, session: Session, spec: SceneSpec, state: SceneState, worlds: WorldOrder) -> None:
+        """Find everything in Newton's model and make the solver's step fold in the decimation.
+
+        Raises:
+            AssetError: a link or joint is not there.
+        """
+        from isaaclab_newton.physics import NewtonManager
+
+        self._manager: Any = NewtonManager
+        self._simulation = session.simulation
+        self._spec = spec
+        self._state = state
+        self._worlds = worlds
+        self.model: Any = NewtonManager.get_model()
+        self.solver: Any = NewtonManager._solver
+        # All drives are the solver's own, so decimation can be one graph; Isaac Lab asks for it only where an actuator model is explicit.
+        NewtonManager.activate_newton_actuator_path()
+        NewtonManager.set_decimation(spec.decimation)
+        self.layout = find_layout(self.model, spec.robot, num_envs=spec.num_envs)
+        self._bind(spec.num_envs)
+        self._make_gathers()
+        self.contacts = ContactForces(
+            self.solver.mjw_model,
+            self.solver.mjw_data,
+            sensors=spec.contact_sensors,
+            link_bodies=mujoco_bodies(self.solver, f"{_FIRST_ENV}/{ROBOT}"),
+            partner_bodies=self._partners(),
+            env_of_world=worlds.env_of_world,
+        )
+        state.contact_forces = self.contacts.buffers
+
+    def _partners(self) -> dict[str, set[int]]:
+        """Return the MuJoCo bodies of everything a contact sensor may ask for."""
+        partners = {"ground": {WORLD_BODY}}
+        for name in (OBJECT, TABLE):
+            if any(label.startswith(f"{_FIRST_ENV}/{name}") for label in self.model.body_label[: self.layout.bodies]):
+                partners[name.lower()] = set(mujoco_bodies(self.solver, f"{_FIRST_ENV}/{name}").values())
+        return partners
+
+    def _bind(self, n: int) -> None:
+        """View the arrays that are written and read as tensors of one row per environment."""
+        layout, arrays, control = self.layout, self._manager.get_state_0(), self._manager.get_control()
+        data = self.solver.mjw_data
+        self.joint_q = wp.to_torch(arrays.joint_q).view(n, layout.coords)
+        self.joint_qd = wp.to_torch(arrays.joint_qd).view(n, layout.dofs)
+        self.body_q = wp.to_torch(arrays.body_q).view(n, layout.bodies * POSE_WIDTH)
+        self.body_qd = wp.to_torch(arrays.body_qd).view(n, layout.bodies * TWIST_WIDTH)
+        self.targets = wp.to_torch(control.joint_target_q).view(n, layout.coords)
+        self.warm_start = wp.to_torch(data.qacc_warmstart)
+        self.joint_force = wp.to_torch(data.qfrc_actuator)
+        self.mocap_pos = wp.to_torch(data.mocap_pos)
+        self.mocap_quat = wp.to_torch(data.mocap_quat)
+        self.joint_frames = wp.to_torch(self.model.joint_X_p).view(n, layout.joints, POSE_WIDTH)
+        self._world_mask = torch.zeros(n + 1, dtype=torch.bool, device=self.joint_q.device)
+        self._fk_mask = torch.zeros(n, layout.articulations, dtype=torch.bool, device=self.joint_q.device)
+        self._warp_masks = wp.from_torch(self._world_mask), wp.from_torch(self._fk_mask.view(-1))
+        joints = [] if self.solver.mjc_mocap_to_newton_jnt is None else self.solver.mjc_mocap_to_newton_jnt.numpy()[0].tolist()
+        self._mocap_of = {name: joints.index(joint) for name, joint in layout.fixed_joints.items()}
+
+    def _make_gathers(self) -> None:
+        """Settle which columns of which array each buffer of the state is."""
+        layout, state, device = self.layout, self._state, self.joint_q.device
+        pose, twist = [index * POSE_WIDTH for index in layout.links], [index * TWIST_WIDTH for index in layout.links]
+        torque_of = {int(dof): column for column, dof in enumerate(self.solver.mjc_dof_to_newton_dof.numpy()[0])}
+        plan = [
+            (state.root_pos_w, self.joint_q, columns([layout.root_q], _POSITION)),
+            (state.root_quat_w, self.joint_q, columns([layout.root_q], WXYZ)),
+            (state.root_lin_vel_w, self.body_qd, columns(twist[:1], _LINEAR)),
+            (state.root_ang_vel_w, self.body_qd, columns(twist[:1], _ANGULAR)),
+            (state.joint_pos, self.joint_q, list(layout.joint_q)),
+            (state.joint_vel, self.joint_qd, list(layout.joint_qd)),
+            (state.joint_torque, self.joint_force, [torque_of[dof] for dof in layout.joint_qd]),
+            (state.body_pos_w, self.body_q, columns(pose, _POSITION)),
+            (state.body_quat_w, self.body_q, columns(pose, WXYZ)),
+            (state.body_lin_vel_w, self.body_qd, columns(twist, _LINEAR)),
+            (state.body_ang_vel_w, self.body_qd, columns(twist, _ANGULAR)),
+        ]
+        if layout.object_q is not None and layout.object_body is not None:
+            spin = layout.object_body * TWIST_WIDTH
+            plan += [
+                (state.object_pos_w, self.joint_q, columns([layout.object_q], _POSITION)),
+                (state.object_quat_w, self.joint_q, columns([layout.object_q], WXYZ)),
+                (state.object_lin_vel_w, self.body_qd, columns([spin], _LINEAR)),
+                (state.object_ang_vel_w, self.body_qd, columns([spin], _ANGULAR)),
+            ]
+        self._env_of_world = torch.tensor(self._worlds.env_of_world, device=device)
+        self._world_of_env = torch.tensor(self._worlds.world_of_env, device=device)
+        self._gathers = [
+            (buffer.view(-1), source.view(-1), self._flat(source.shape[1], wanted)) for buffer, source, wanted in plan
+        ]
+        self._joint_q = torch.tensor(layout.joint_q, device=device)
+        self._joint_qd = torch.tensor(layout.joint_qd, device=device)
+        self._root_com = torch.tensor(self._spec.robot.bodies[0].com, device=device)
+
+    def _flat(self, width: int, wanted: list[int]) -> torch.Tensor:
+        """Return where the wanted columns of every environment are in an array (worlds, width), flattened."""
+        offsets = torch.tensor(wanted, device=self.joint_q.device)
+        return (self._world_of_env.unsqueeze(1) * width + offsets).view(-1)
+
+    def _by_world(self, values: torch.Tensor) -> torch.Tensor:
+        """Order rows (N, ...) of environments by world."""
+        return values if self._worlds.is_identity else values.index_select(0, self._env_of_world)
+
+    # --- A step ---
+
+    def write_targets(self, joint_targets: torch.Tensor) -> None:
+        """Set the actuators' position targets (N, J) [rad]."""
+        self.targets.index_copy_(1, self._joint_q, self._by_world(joint_targets))
+
+    def advance(self) -> None:
+        """Simulate `decimation` physics steps."""
+        self._simulation.step(render=False)
+
+    def read(self) -> None:
+        """Refresh poses, velocities and torques of the scene's state."""
+        for buffer, source, wanted in self._gathers:
+            torch.index_select(source, 0, wanted, out=buffer)
+
+    def read_contacts(self) -> None:
+        """Refresh the contact forces of the scene's state, those of the last substep."""
+        self.contacts.update()
+
+    def bare_step(self) -> Callable[[], None]:
+        """Return what advances the same model under the same controls by `decimation` physics steps, and nothing else."""
+        arrays, control, dt = self._manager.get_state_0(), self._manager.get_control(), self._spec.physics_dt
+
+        def advance() -> None:
+            for _ in range(self._spec.decimation):
+                self.solver.step(arrays, arrays, control, None, dt)
+
+        device = wp.get_device(self._simulation.device)
+        if not device.is_cuda:
+            return advance
+        advance()
+        with wp.ScopedCapture(device) as capture:
+            advance()
+        graph: Any = capture.graph
+        return lambda: wp.capture_launch(graph)
+
+    # --- Writing states ---
+
+    def reset(self, mask: torch.Tensor, to: ResetState) -> None:
+        """Put the environments of the mask (N,) into the given state.
+
+        Raises:
+            EnvContractError: the scene has an object or a table and `to` has no pose for it.
+        """
+        q, qd, layout = torch.zeros_like(self.joint_q), torch.zeros_like(self.joint_qd), self.layout
+        _put_pose(q, layout.root_q, to.root_pos_w, to.root_quat_w)
+        arm = quat_apply(quat_normalize(to.root_quat_w), self._root_com)
+        _put_twist(qd, layout.root_qd, to.root_lin_vel_w + torch.linalg.cross(to.root_ang_vel_w, arm), to.root_ang_vel_w)
+        q.index_copy_(1, self._joint_q, to.joint_pos)
+        qd.index_copy_(1, self._joint_qd, to.joint_vel)
+        if layout.object_q is not None and layout.object_qd is not None:
+            _put_pose(q, layout.object_q, *_given("object", to.object_pos_w, to.object_quat_w))
+            if to.object_lin_vel_w is not None and to.object_ang_vel_w is not None:
+                _put_twist(qd, layout.object_qd, to.object_lin_vel_w, to.object_ang_vel_w)
+        self._write(self._by_world(mask), self._by_world(q), self._by_world(qd))
+        for name, pose in ((OBJECT, (to.object_pos_w, to.object_quat_w)), (TABLE, (to.table_pos_w, to.table_quat_w))):
+            if name in layout.fixed_joints:
+                self._place(name, mask, *_given(name.lower(), *pose))
+        self.contacts.clear(mask)
+
+    def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
+        """Give the root in the environments of the mask (N,) other velocities (N, 3), linear of its centre of mass."""
+        qd = self.joint_qd.clone()
+        _put_twist(qd, self.layout.root_qd, self._by_world(lin_vel_w), self._by_world(ang_vel_w))
+        self._write(self._by_world(mask), self.joint_q, qd)
+
+    def _write(self, mask: torch.Tensor, q: torch.Tensor, qd: torch.Tensor) -> None:
+        """Take over joint coordinates in the worlds of the mask, and let poses and solver follow."""
+        rows = mask.unsqueeze(1)
+        self.joint_q.copy_(torch.where(rows, q, self.joint_q))
+        self.joint_qd.copy_(torch.where(rows, qd, self.joint_qd))
+        self._world_mask[:-1].copy_(mask)
+        self._fk_mask.copy_(rows.expand_as(self._fk_mask))
+        arrays = self._manager.get_state_0()
+        worlds, articulations = self._warp_masks
+        self.solver.reset(arrays, world_mask=worlds, flags=0)
+        newton.eval_fk(self.model, arrays.joint_q, arrays.joint_qd, arrays, articulations)
+
+    def _place(self, name: str, mask: torch.Tensor, pos: torch.Tensor, quat: torch.Tensor) -> None:
+        """Put a kinematic body of the environments of the mask somewhere."""
+        unit = quat_normalize(quat)
+        prefix = name.lower()
+        for kept, value in ((f"{prefix}_pos_w", pos), (f"{prefix}_quat_w", unit)):
+            buffer = getattr(self._state, kept)
+            buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
+        rows, pos, unit = self._by_world(mask).unsqueeze(1), self._by_world(pos), self._by_world(unit)
+        frame = self.joint_frames[:, self.layout.fixed_joints[name]]
+        frame.copy_(torch.where(rows, torch.cat((pos, _xyzw(unit)), dim=1), frame))
+        mocap_pos, mocap_quat = self.mocap_pos[:, self._mocap_of[name]], self.mocap_quat[:, self._mocap_of[name]]
+        mocap_pos.copy_(torch.where(rows, pos, mocap_pos))
+        mocap_quat.copy_(torch.where(rows, unit, mocap_quat))
+
+    # --- State ---
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return copies of everything that decides how the simulation goes on."""
+        kept = {name: getattr(self, name).clone() for name in _KEPT}
+        return kept | {f"force_{name}": force.clone() for name, force in self.contacts.buffers.items()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Restore what `state_dict` returned."""
+        for name in _KEPT:
+            getattr(self, name).copy_(state[name])
+        for name, force in self.contacts.buffers.items():
+            force.copy_(state[f"force_{name}"])
+
+
+def _given(what: str, pos: torch.Tensor | None, quat: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    if pos is None or quat is None:
+        raise EnvContractError(f"the scene has an {what}, but the reset state gives no {what}_pos_w and {what}_quat_w for it")
+    return pos, quat
+
+
+def _xyzw(quat: torch.Tensor) -> torch.Tensor:
+    """Order quaternions (N, 4) as Newton does."""
+    return torch.cat((quat[:, 1:], quat[:, :1]), dim=1)
+
+
+def _put_pose(q: torch.Tensor, start: int, pos: torch.Tensor, quat: torch.Tensor) -> None:
+    q[:, start : start + 3] = pos
+    q[:, start + 3 : start + POSE_WIDTH] = _xyzw(quat_normalize(quat))
+
+
+def _put_twist(qd: torch.Tensor, start: int, lin_vel: torch.Tensor, ang_vel: torch.Tensor) -> None:
+    qd[:, start : start + 3] = lin_vel
+    qd[:, start + 3 : start + TWIST_WIDTH] = ang_vel

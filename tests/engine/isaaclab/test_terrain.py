@@ -1,0 +1,195 @@
+"""A robot on every step of a staircase: the released stairs where they are found, made ones elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+pytest.importorskip("isaaclab", reason="comes with the isaaclab extra")
+
+import attrs
+import numpy as np
+import torch
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from grail_framework.assets.usd_writer import write_object_usd
+from grail_framework.engine.isaaclab.engine import build
+from grail_framework.engine.mujoco.engine import build as build_mujoco
+from grail_framework.engine.protocol import ContactSensorSpec, ObjectSpec, SceneSpec
+from grail_framework.robots.g1 import g1_43dof
+
+from ...assets.solids import arrays
+from ...conftest import data_folder
+from ..scenes import default_targets, everything, resting
+
+pytestmark = pytest.mark.slow
+
+FEET = ("left_ankle_roll_link", "right_ankle_roll_link")
+SOLE = 0.757
+"""From the sole up to the root, in the default pose. [m]"""
+SECONDS = 1.0
+GRAVITY = 9.81
+
+RELEASED = {
+    # x, y [m], yaw [deg] and the level [m] of a place where both soles are on one tread, tilted by less than 3 cm over their extent.
+    "stair_101": (
+        (0.075, 1.40, 90.0, 0.045),
+        (-0.405, 3.14, 60.0, 0.255),
+        (-0.195, 3.32, 60.0, 0.391),
+        (1.065, 2.81, 60.0, 0.517),
+        (1.095, 3.05, 60.0, 0.666),
+        (0.795, 3.47, 60.0, 0.813),
+        (0.105, 4.10, 60.0, 0.971),
+        (0.805, 4.00, 60.0, 1.107),
+        (1.695, 3.95, 90.0, 1.235),
+        (-0.315, 5.93, 120.0, 1.355),
+    ),
+    "stair_53": ((-0.505, 2.659, 90.0, 0.412),),
+    "stair_61": ((0.115, 2.998, 105.0, 0.787),),
+}
+
+
+def made_stairs(rise: float, count: int = 6) -> trimesh.Trimesh:
+    """Steps of 0.3 x 1.0 m that touch, each a closed part of one mesh as the released stairs are."""
+    steps = []
+    for k in range(count):
+        step = trimesh.creation.box((0.3, 1.0, rise))
+        step.apply_translation((0.3 * k, 0.0, rise * (k + 0.5)))
+        steps.append(step)
+    return trimesh.util.concatenate(steps)
+
+
+def read_mesh(path) -> trimesh.Trimesh:
+    """Read all meshes of a USD file as one."""
+    from pxr import Usd, UsdGeom
+
+    found = []
+    stage = Usd.Stage.Open(str(path))
+    for prim in stage.Traverse():
+        if not prim.IsA(UsdGeom.Mesh):
+            continue
+        mesh = UsdGeom.Mesh(prim)
+        matrix = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default()))
+        points = np.array(mesh.GetPointsAttr().Get()) @ matrix[:3, :3] + matrix[3, :3]
+        found.append(trimesh.Trimesh(points, np.array(mesh.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3)))
+    return trimesh.util.concatenate(found)
+
+
+@pytest.fixture(scope="module")
+def terrain(tmp_path_factory):
+    """The object specs, their meshes, and per environment the object's index and (x, y, yaw, level)."""
+    root = data_folder() / "grail" / "stairs" / "object_usd"
+    if root.is_dir():
+        paths = {name: root / f"{name}.usd" for name in RELEASED}
+        meshes = [read_mesh(path) for path in paths.values()]
+        places = [(index, place) for index, stances in enumerate(RELEASED.values()) for place in stances]
+    else:
+        folder = tmp_path_factory.mktemp("stairs")
+        meshes, paths, places = [], {}, []
+        for index, (name, rise, count) in enumerate((("low", 0.10, 6), ("steep", 0.18, 4))):
+            meshes.append(made_stairs(rise, count))
+            paths[name] = write_object_usd(folder / f"{name}.usd", [arrays(meshes[-1])], dynamic=False, approximation="none")
+            places += [(index, (0.3 * k - 0.04, 0.0, 0.0, rise * (k + 1))) for k in range(count)]
+    specs = tuple(ObjectSpec(name=name, path=str(path), max_pieces=128) for name, path in paths.items())
+    return specs, meshes, places
+
+
+@pytest.fixture(scope="module")
+def stood(terrain):
+    """Both engines after a second of standing: by engine (heights, upright, forces, poses of the feet)."""
+    specs, _, places = terrain
+    scene = SceneSpec(
+        num_envs=len(places),
+        robot=g1_43dof(),
+        objects=specs,
+        env_object=tuple(index for index, _ in places),
+        object_dynamic=False,
+        num_threads=1,
+        contact_sensors={partner: ContactSensorSpec(links=FEET, partner=partner) for partner in ("object", "ground")},
+    )
+    found = {}
+    for name, make in (("mujoco", build_mujoco), ("isaaclab", build)):
+        engine = make(scene)
+        try:
+            found[name] = stand(engine, [place for _, place in places])
+        finally:
+            engine.close()
+    return found
+
+
+def stand(engine, places):
+    """Put the robot on each place and hold its default pose; return what is seen of it."""
+    scene = engine.spec
+    feet = [scene.robot.body_names.index(foot) for foot in FEET]
+    x, y, yaw, level = torch.tensor(places).T
+    half = 0.5 * torch.deg2rad(yaw)
+    turned = torch.stack((half.cos(), torch.zeros_like(half), torch.zeros_like(half), half.sin()), dim=1)
+    start = resting(scene, 0.0, root_quat_w=turned, object_pos_w=torch.zeros(len(places), 3))
+    root = torch.stack((x, y, level + SOLE), dim=1)
+    engine.reset(everything(scene), attrs.evolve(start, root_pos_w=root))
+    forces, poses = [], []
+    for step in range(round(SECONDS / scene.step_dt)):
+        engine.step(default_targets(engine))
+        forces.append(engine.state.contact_forces["object"].clone())
+        if step % 10 == 9:
+            poses.append((engine.state.body_pos_w[:, feet].clone(), engine.state.body_quat_w[:, feet].clone()))
+    quat = engine.state.root_quat_w
+    return {
+        "sunk": root[:, 2] - engine.state.root_pos_w[:, 2],
+        "moved": (root - engine.state.root_pos_w)[:, :2].norm(dim=1),
+        "up": 1.0 - 2.0 * (quat[:, 1] ** 2 + quat[:, 2] ** 2),
+        "forces": torch.stack(forces),
+        "ground": engine.state.contact_forces["ground"].clone(),
+        "poses": poses,
+    }
+
+
+def foot_corners(robot, poses):
+    """Return the lower corners of the soles' and toes' boxes (T, N, feet, 8, 3)."""
+    corners = []
+    for box in next(body for body in robot.bodies if body.name == FEET[0]).colliders:
+        signs = np.array([(a, b, -1) for a in (-1, 1) for b in (-1, 1)])
+        corners.append(np.array(box.pos) + signs * np.array(box.size))
+    local = np.concatenate(corners)
+    found = []
+    for pos, quat in poses:
+        axes = Rotation.from_quat(quat.reshape(-1, 4).numpy(), scalar_first=True).as_matrix()
+        found.append(pos.numpy()[:, :, None] + (axes @ local.T).transpose(0, 2, 1).reshape(*pos.shape[:2], -1, 3))
+    return np.stack(found)
+
+
+def depth(mesh, points):
+    """Return how far inside a closed part of the mesh the deepest of the points (P, 3) is. [m]"""
+    deepest = 0.0
+    for part in mesh.split(only_watertight=True):
+        near = points[((points > part.bounds[0]) & (points < part.bounds[1])).all(axis=1)]
+        if len(near):
+            deepest = max(deepest, trimesh.proximity.signed_distance(part, near).max())
+    return deepest
+
+
+def test_the_robot_stands_on_every_step(stood):
+    seen = stood["isaaclab"]
+    assert seen["sunk"].max() < 0.04, seen["sunk"]
+    assert seen["up"].min() > math.cos(math.radians(15.0)), seen["up"]
+    weight = sum(body.mass for body in g1_43dof().bodies) * GRAVITY
+    mean = seen["forces"][25:, :, :, 2].sum(dim=2).mean(dim=0)
+    torch.testing.assert_close(mean, torch.full_like(mean, weight), rtol=0.05, atol=0.0)
+    assert seen["ground"].abs().max() == 0.0
+
+
+def test_no_foot_sinks_into_the_mesh(stood, terrain):
+    _, meshes, places = terrain
+    corners = foot_corners(g1_43dof(), stood["isaaclab"]["poses"])
+    deepest = [depth(meshes[index], corners[:, env].reshape(-1, 3)) for env, (index, _) in enumerate(places)]
+    assert max(deepest) < 0.02, deepest
+
+
+def test_the_robot_stands_as_on_the_other_engine(stood):
+    ours, theirs = stood["isaaclab"], stood["mujoco"]
+    torch.testing.assert_close(ours["sunk"], theirs["sunk"], atol=5e-3, rtol=0.0)
+    weight = sum(body.mass for body in g1_43dof().bodies) * GRAVITY
+    ours_mean, theirs_mean = (seen["forces"][25:].mean(dim=0)[..., 2] for seen in (ours, theirs))
+    torch.testing.assert_close(ours_mean, theirs_mean, atol=0.1 * weight, rtol=0.0)
