@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
 import torch
 
 from grail_framework.errors import CheckpointError, DataError
@@ -28,9 +29,24 @@ class ReferenceCommand:
     """Follows motion `k mod M` in environment k, frame by frame."""
 
     def __init__(
-        self, cfg: CommandCfg, motions: MotionLibrary, num_envs: int, step_dt: float, generator: torch.Generator
+        self,
+        cfg: CommandCfg,
+        motions: MotionLibrary,
+        num_envs: int,
+        step_dt: float,
+        generator: torch.Generator,
+        *,
+        persistent: bool = False,
     ) -> None:
         """Assign motions and precompute the start frame range of each.
+
+        Args:
+            cfg: which frames, and where episodes start.
+            motions: what is followed.
+            num_envs: number of environments.
+            step_dt: length of a control step. [s]
+            generator: what start frames are drawn with.
+            persistent: keep `reference` and `window` in the same buffers for ever, which a captured step reads and writes.
 
         Raises:
             DataError: `sample_before_contact` without contact labels in any clip.
@@ -50,7 +66,11 @@ class ReferenceCommand:
         self._latest_start = self._start_range(cfg, motions)[self.motion_ids]
         self.reference: ReferenceFrame
         self.window: ReferenceWindow
+        self._persistent = False
         self.gather()
+        if persistent:
+            self.reference, self.window = _own_buffers(self.reference), _own_buffers(self.window)
+            self._persistent = True
 
     @staticmethod
     def _start_range(cfg: CommandCfg, motions: MotionLibrary) -> torch.Tensor:
@@ -78,8 +98,8 @@ class ReferenceCommand:
         drawn = torch.minimum((share * self._latest_start).long(), self._latest_start - 1)
         if self.from_first_frame:
             drawn = torch.zeros_like(drawn)
-        self.start = torch.where(mask, drawn, self.start)
-        self.frame = torch.where(mask, self.start, self.frame)
+        torch.where(mask, drawn, self.start, out=self.start)
+        torch.where(mask, self.start, self.frame, out=self.frame)
 
     def start_frame(self) -> ReferenceState:
         """Return the state at every environment's start frame."""
@@ -87,13 +107,18 @@ class ReferenceCommand:
 
     def advance(self) -> None:
         """Go to the next frame, everywhere, and gather the reference."""
-        self.frame = self.frame + 1
+        self.frame += 1
         self.gather()
 
     def gather(self) -> None:
         """Gather the current frame and the future window; frames beyond the end stay at the last one."""
-        self.reference = self.motions.frame(self.motion_ids, self.frame)
-        self.window = self.motions.window(self.motion_ids, self.frame.unsqueeze(1) + self._offsets)
+        reference = self.motions.frame(self.motion_ids, self.frame)
+        window = self.motions.window(self.motion_ids, self.frame.unsqueeze(1) + self._offsets)
+        if self._persistent:
+            _overwrite(self.reference, reference)
+            _overwrite(self.window, window)
+        else:
+            self.reference, self.window = reference, window
 
     @property
     def at_end(self) -> torch.Tensor:
@@ -120,9 +145,20 @@ class ReferenceCommand:
                 f"the checkpoint holds {len(state['frame'])} environments, this run has {len(self.frame)}; "
                 f"resume with --num-envs {len(state['frame'])}, or into a new experiment_dir (warm resume)"
             )
-        self.start = state["start"].to(self.start.device).clone()
-        self.frame = state["frame"].to(self.frame.device).clone()
+        self.start.copy_(state["start"])
+        self.frame.copy_(state["frame"])
         self.gather()
+
+
+def _own_buffers[T: attrs.AttrsInstance](frames: T) -> T:
+    """Copy gathered frames into buffers of their own: what is gathered are columns of wider rows."""
+    names = [field.name for field in attrs.fields(type(frames))]
+    return type(frames)(**{name: getattr(frames, name).clone(memory_format=torch.contiguous_format) for name in names})
+
+
+def _overwrite(buffers: attrs.AttrsInstance, frames: attrs.AttrsInstance) -> None:
+    for field in attrs.fields(type(buffers)):
+        getattr(buffers, field.name).copy_(getattr(frames, field.name))
 
 
 def _log_first_contacts(motions: MotionLibrary) -> None:

@@ -45,11 +45,13 @@ class CurriculumPipeline:
             given = isinstance(value, torch.Tensor)
             self._values[name] = value.clone() if given else torch.full((), value, device=self._env.device)
 
-    def step(self) -> None:
-        """Count a control step of training; at the end of an iteration's last one apply the terms."""
+    def step(self) -> bool:
+        """Count a control step of training; at the end of an iteration's last one apply the terms, and tell whether there are any."""
         self.steps += 1
-        if self.steps % self._period == 0:
-            self.start()
+        if self.steps % self._period:
+            return False
+        self.start()
+        return bool(self._terms)
 
     def metrics(self) -> dict[str, torch.Tensor]:
         """Return what each term gave last, scalars on the device."""

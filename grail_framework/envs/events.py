@@ -9,7 +9,7 @@ import attrs
 import torch
 
 from grail_framework.engine.protocol import RANDOMIZABLE, RandomizingEngine
-from grail_framework.envs.terms import check_params
+from grail_framework.envs.terms import TermCall, check_params
 from grail_framework.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class _Event:
 
     cfg: EventTermCfg
     happen: Callable[[torch.Tensor], None]
+    instance: Any
+    """The object of a stateful event; None for a plain function."""
     time_left: torch.Tensor | None = None
     """Time (N,) until it happens next, for mode `interval`. [s]"""
 
@@ -40,7 +42,7 @@ class EventPipeline:
             ConfigError: a wrong parameter, or an event that changes what the engine cannot change per environment.
         """
         self._env = env
-        self._events = {name: _Event(cfg=cfg, happen=self._bind(registry, name, cfg)) for name, cfg in cfgs.items()}
+        self._events = {name: self._bind(registry, name, cfg) for name, cfg in cfgs.items()}
         self.any_interval = False
         for event in self._events.values():
             if event.cfg.mode == "interval":
@@ -58,15 +60,17 @@ class EventPipeline:
         for event in self._active("reset"):
             event.happen(mask)
         for event in self._active("interval"):
-            event.time_left = torch.where(mask, self._draw_interval(event), cast("torch.Tensor", event.time_left))
+            left = cast("torch.Tensor", event.time_left)
+            torch.where(mask, self._draw_interval(event), left, out=left)
 
     def tick(self) -> None:
         """Pass one control step of time, and let the events of mode `interval` happen where they are due."""
         for event in self._active("interval"):
-            left = cast("torch.Tensor", event.time_left) - self._env.step_dt
+            left = cast("torch.Tensor", event.time_left)
+            left -= self._env.step_dt
             due = left < 0.5 * self._env.step_dt  # half a step absorbs the rounding of the sums
             event.happen(due)
-            event.time_left = torch.where(due, self._draw_interval(event), left)
+            torch.where(due, self._draw_interval(event), left, out=left)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the time until each interval event happens next."""
@@ -75,7 +79,11 @@ class EventPipeline:
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restore the time until each interval event happens next."""
         for name, value in state.items():
-            self._events[name].time_left = value.to(self._env.device).clone()
+            cast("torch.Tensor", self._events[name].time_left).copy_(value)
+
+    def instances(self) -> dict[str, Any]:
+        """Return the objects of the events that are classes."""
+        return {name: event.instance for name, event in self._events.items() if event.instance is not None}
 
     def _active(self, mode: str) -> list[_Event]:
         training = not self._env.evaluating
@@ -86,15 +94,16 @@ class EventPipeline:
         share = torch.rand(self._env.num_envs, generator=self._env.generator, device=self._env.device)
         return low + (high - low) * share
 
-    def _bind(self, registry: Registry, name: str, cfg: EventTermCfg) -> Callable[[torch.Tensor], None]:
+    def _bind(self, registry: Registry, name: str, cfg: EventTermCfg) -> _Event:
         env, target = self._env, registry.find("event", cfg.func).load()
         check_params(target, "event", name, cfg.func, cfg.params, supplied=("env", "mask"))
         params = {key: tuple(value) if isinstance(value, list) else value for key, value in cfg.params.items()}
         self._check_engine(name, cfg.func, getattr(target, "needs", None))
         if inspect.isclass(target):
             instance: Any = cast("Any", target)(env, **params)
-            return lambda mask: instance(env, mask)
-        return lambda mask: target(env, mask, **params)
+            call = TermCall("event", name, cfg.func, instance, (env,), {})
+            return _Event(cfg=cfg, happen=call, instance=instance)
+        return _Event(cfg=cfg, happen=TermCall("event", name, cfg.func, target, (env,), params), instance=None)
 
     def _check_engine(self, name: str, func: str, needs: str | None) -> None:
         engine = self._env.engine

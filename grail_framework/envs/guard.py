@@ -95,7 +95,7 @@ class InvalidStateGuard:
         self.layout = state_layout(env.state)
         self._width = sum(self.layout.values())
         row = self._width + env.num_actions + 3
-        self._ring = torch.full(
+        self.ring = torch.full(
             (RING_LENGTH, n, row), -2.0, device=device
         )  # so that no row passes for the one before an episode
         self._head = torch.zeros(1, dtype=torch.long, device=device)
@@ -114,8 +114,8 @@ class InvalidStateGuard:
         env = self._env
         clock = torch.stack((env.command.frame, env.command.start, env.episode_length), dim=1)
         row = torch.cat((state_row(env.state), action, clock), dim=1).unsqueeze(0)
-        kept = torch.where(self._held.unsqueeze(1), self._ring.index_select(0, self._head), row)
-        self._ring.index_copy_(0, self._head, kept)
+        kept = torch.where(self._held.unsqueeze(1), self.ring.index_select(0, self._head), row)
+        self.ring.index_copy_(0, self._head, kept)
         self._head.add_(1).remainder_(RING_LENGTH)
 
     def find(self, reward: torch.Tensor) -> torch.Tensor:
@@ -126,10 +126,13 @@ class InvalidStateGuard:
         new = invalid & ~self._held
         # Most severe last: a reward is invalid wherever the state is.
         reason = torch.where(state, 0, torch.where(self._pending, 1, 2))
-        self._reason = torch.where(new, reason, self._reason)
-        self._outcome = torch.where(new.unsqueeze(1), row, self._outcome)
-        self._joint_offset = torch.where(new.unsqueeze(1), self._env.joint_offset, self._joint_offset)
-        self._held_at = torch.where(new, self._head, self._held_at)
+        for value, kept in (
+            (reason, self._reason),
+            (row, self._outcome),
+            (self._env.joint_offset, self._joint_offset),
+            (self._head, self._held_at),
+        ):
+            torch.where(new if kept.ndim == 1 else new.unsqueeze(1), value, kept, out=kept)
         self._held |= invalid
         self.resets += invalid.sum()
         return invalid
@@ -155,7 +158,7 @@ class InvalidStateGuard:
     def _read(self, index: int) -> InvalidRecord:
         newest = int(self._held_at[index])
         order = [(newest + i) % RING_LENGTH for i in range(RING_LENGTH)]
-        rows = self._ring[order, index].cpu()
+        rows = self.ring[order, index].cpu()
         frames, starts, steps = rows[:, -3:].long().unbind(1)
         count = 1  # rows of the episode that failed are the last ones, its steps counted up
         while count < RING_LENGTH and int(steps[-count]) == int(steps[-count - 1]) + 1:

@@ -80,7 +80,7 @@ class ObservationGroup:
         if term.buffer is None:
             return value
         moved = torch.cat((term.buffer[:, 1:], value.unsqueeze(1)), dim=1)
-        term.buffer = torch.where(fresh.view(-1, 1, 1), value.unsqueeze(1), moved)
+        torch.where(fresh.view(-1, 1, 1), value.unsqueeze(1), moved, out=term.buffer)
         return term.buffer.flatten(1)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -89,5 +89,7 @@ class ObservationGroup:
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restore the history buffers."""
-        for key, buffer in state.items():
-            self._terms[key].buffer = buffer.to(self._env.device).clone()
+        for key, saved in state.items():
+            buffer = self._terms[key].buffer
+            if buffer is not None:
+                buffer.copy_(saved)

@@ -46,7 +46,7 @@ class TerminationPipeline:
             else:
                 terminated = terminated | hit
         if fired:
-            self.last = torch.stack(fired)
+            torch.stack(fired, out=self.last)
             self.counts += self.last.sum(dim=1)
-        self.terminated = terminated
+        self.terminated.copy_(terminated)
         return terminated, truncated & ~terminated

@@ -18,10 +18,28 @@ if TYPE_CHECKING:
     from grail_framework.registry import Registry
 
 
+@attrs.frozen(eq=False)
+class TermCall:
+    """A term with the arguments that stay the same."""
+
+    kind: str
+    name: str
+    func: str
+    target: Callable[..., Any]
+    args: tuple[Any, ...]
+    params: dict[str, Any]
+
+    def __call__(self, *more: Any) -> Any:
+        """Call the term."""
+        return self.target(*self.args, *more, **self.params)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class BoundTerm:
     """A term ready to be called without arguments."""
 
+    kind: str
+    """observation, reward, termination or curriculum."""
     name: str
     func: str
     compute: Callable[[], torch.Tensor]
@@ -75,8 +93,9 @@ def bind(env: TrackingEnv, registry: Registry, kind: str, name: str, func: str, 
     params = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
     if inspect.isclass(target):
         instance: Any = cast("Any", target)(env, **params)
-        return BoundTerm(name=name, func=func, compute=lambda: instance(env), instance=instance)
-    return BoundTerm(name=name, func=func, compute=lambda: target(env, **params))
+        call = TermCall(kind, name, func, instance, (env,), {})
+        return BoundTerm(kind=kind, name=name, func=func, compute=call, instance=instance)
+    return BoundTerm(kind=kind, name=name, func=func, compute=TermCall(kind, name, func, target, (env,), params))
 
 
 def check_params(

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from grail_framework.envs.capture import StepGraphs, graph_maker
 from grail_framework.envs.command import ReferenceCommand
 from grail_framework.envs.curriculums import CurriculumPipeline
 from grail_framework.envs.events import EventPipeline
 from grail_framework.envs.guard import InvalidStateGuard
+from grail_framework.envs.lookups import Lookups
 from grail_framework.envs.metrics import TrackingErrors
 from grail_framework.envs.observations import ObservationGroup, SharedTerms
 from grail_framework.envs.resets import ReferenceReset, soft_joint_limits
@@ -17,13 +19,14 @@ from grail_framework.envs.rewards import RewardPipeline
 from grail_framework.envs.terminations import TerminationPipeline
 from grail_framework.envs.terms import check_params
 from grail_framework.envs.view import TrackingView
-from grail_framework.errors import CheckpointError, ConfigError
+from grail_framework.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from grail_framework.config import RunCfg
     from grail_framework.engine.protocol import Engine, SceneState
+    from grail_framework.envs.capture import GraphMaker, Outcome
     from grail_framework.envs.guard import InvalidRecord
     from grail_framework.envs.terms import BoundTerm
     from grail_framework.envs.timing import Stopwatch
@@ -38,13 +41,34 @@ class TrackingEnv:
     A step is: action transform, engine step, terminations, rewards, reset of the environments that ended, reference one frame
     further, interval events, observations. Terms get this object and read `state`, `reference`, `window`, `view`, `motions`,
     `action_term`; only events and curricula change anything.
+
+    On a GPU all of it but the engine's step is replayed from CUDA graphs (`capture`): what `step` returns are then the same tensors
+    every time, and what a Python number in a term's memory was at its capture stays so until `invalidate_captures`.
     """
 
-    def __init__(self, cfg: RunCfg, engine: Engine, motions: MotionLibrary, registry: Registry, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        cfg: RunCfg,
+        engine: Engine,
+        motions: MotionLibrary,
+        registry: Registry,
+        *,
+        seed: int = 0,
+        capture: bool | GraphMaker | None = None,
+    ) -> None:
         """Build the environment and put every copy at a start frame.
 
+        Args:
+            cfg: the run's configuration.
+            engine: what simulates.
+            motions: what is followed, on the engine's device.
+            registry: where terms are found.
+            seed: of the environment's generator.
+            capture: replay the step from graphs; None: as `cfg.engine.cuda_graphs` says, where device and engine can. False: the eager
+                twin, same numbers. A function: what makes the graphs, for tests without a GPU.
+
         Raises:
-            ConfigError: a term's parameter is wrong, or an event changes what the engine cannot.
+            ConfigError: a term's parameter is wrong, an event changes what the engine cannot, or `capture=True` where it cannot be.
             EnvContractError: a term returned the wrong shape.
             DataError: the start frame rule needs contact labels that no clip has.
         """
@@ -58,7 +82,7 @@ class TrackingEnv:
         self.generator = torch.Generator(device=self.device).manual_seed(seed)
         self.evaluating = False
         self.engine_clock: Stopwatch | None = None
-        """Takes a mark before and after whatever the engine does; None: it is not timed."""
+        """Takes a mark before and after the engine's steps, and its resets where they are no part of a graph; None: it is not timed."""
         self.auto_reset = True
         """Start a new episode in the step in which one ends; False: only where the state is invalid, the rest is up to `reset`."""
         self.tracked_ids = torch.tensor(self.robot.body_ids(self.robot.tracked_bodies), device=self.device)
@@ -70,9 +94,15 @@ class TrackingEnv:
         """The robot's default pose with the joint offset (N, J). [rad]"""
         self.soft_joint_limits = soft_joint_limits(self.robot, self.device)
         """Lower and upper limits (J,), shrunk by the robot's factor. [rad]"""
-        self._index_cache: dict[tuple[str, tuple[str, ...]], torch.Tensor] = {}
-
-        self.command = ReferenceCommand(cfg.command, motions, self.num_envs, self.step_dt, self.generator)
+        names = Lookups(self.robot, self.device)
+        self.body_ids, self.joint_ids, self.tracked_body_ids = names.body_ids, names.joint_ids, names.tracked_body_ids
+        make_graph = graph_maker(engine, cfg.engine.cuda_graphs if capture is None else capture, required=capture is True)
+        self.graphs: StepGraphs | None = None
+        """Captures of the step; None: it runs eagerly."""
+        persistent = make_graph is not None or self.device.type != "cpu"
+        self.command = ReferenceCommand(
+            cfg.command, motions, self.num_envs, self.step_dt, self.generator, persistent=persistent
+        )
         self.has_contact_labels = motions.has_contact_labels[self.command.motion_ids]
         self.episode_length = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self._steps = torch.zeros((), device=self.device)
@@ -99,6 +129,8 @@ class TrackingEnv:
         self.curriculums = CurriculumPipeline(self, registry, cfg.curriculums)
         self.events.start()
         self.curriculums.start()
+        if make_graph is not None:
+            self.graphs = StepGraphs(self, make_graph)
 
     # --- What terms read ---
 
@@ -116,31 +148,6 @@ class TrackingEnv:
     def window(self) -> ReferenceWindow:
         """The current and future reference frames."""
         return self.command.window
-
-    def body_ids(self, names: tuple[str, ...]) -> torch.Tensor:
-        """Indices of robot bodies (len(names),), looked up once."""
-        return self._ids("body", names, self.robot.body_ids)
-
-    def joint_ids(self, names: tuple[str, ...]) -> torch.Tensor:
-        """Indices of robot joints (len(names),), looked up once."""
-        return self._ids("joint", names, self.robot.joint_ids)
-
-    def tracked_body_ids(self, names: tuple[str, ...]) -> torch.Tensor:
-        """Indices into the tracked bodies (len(names),), looked up once."""
-
-        def lookup(wanted: tuple[str, ...]) -> list[int]:
-            unknown = [name for name in wanted if name not in self.robot.tracked_bodies]
-            if unknown:
-                raise ConfigError(f"{unknown[0]!r} is no tracked body; allowed: {', '.join(self.robot.tracked_bodies)}")
-            return [self.robot.tracked_bodies.index(name) for name in wanted]
-
-        return self._ids("tracked", names, lookup)
-
-    def _ids(self, kind: str, names: tuple[str, ...], lookup: Any) -> torch.Tensor:
-        key = (kind, tuple(names))
-        if key not in self._index_cache:
-            self._index_cache[key] = torch.tensor(lookup(names), dtype=torch.long, device=self.device)
-        return self._index_cache[key]
 
     def set_joint_offset(self, offset: torch.Tensor) -> None:
         """Miscalibrate the joints by an offset (N, J) [rad]: it is added to targets and taken off observed positions."""
@@ -175,10 +182,23 @@ class TrackingEnv:
             Observation groups (N, width) after the reset of the environments that ended, reward (N,), terminated and truncated
             (N,) bool, and extras.
         """
-        invalid = self._none
+        graphs = self.graphs
+        targets = self.before_physics(action) if graphs is None else graphs.before(action)
+        self._simulate(self.engine.step, targets)
+        outcome = self.after_physics() if graphs is None else graphs.after()
+        if not self.evaluating and self.curriculums.step() and graphs is not None:
+            graphs.drop_outdated()
+        return (*outcome, {})
+
+    def before_physics(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, num_actions) into joint targets (N, J) [rad]: the part of a step before the engine's."""
         if self.cfg.safe_nan:
             self.guard.record(action)
-        self._simulate(self.engine.step, self.action_term.apply(action))
+        return self.action_term.apply(action)
+
+    def after_physics(self) -> Outcome:
+        """Do the part of a step after the engine's: all of it on the device, so that a graph can be made of it."""
+        invalid = self._none
         self.episode_length += 1
         self.view = TrackingView(self)
         terminated, truncated = self.terminations.compute()
@@ -197,10 +217,12 @@ class TrackingEnv:
         if self.events.any_interval:
             self.events.tick()
             self.view = TrackingView(self)
-        observations = self._observe(fresh)
-        if not self.evaluating:
-            self.curriculums.step()
-        return observations, reward, terminated, truncated, {}
+        return self._observe(fresh), reward, terminated, truncated
+
+    def invalidate_captures(self) -> None:
+        """Have the step captured anew, after something that a capture holds was changed: a term replaced, its parameter set."""
+        if self.graphs is not None:
+            self.graphs.invalidate()
 
     def drain_metrics(self) -> dict[str, torch.Tensor]:
         """Return what was accumulated since the last call, as scalars on the device, and start anew.
@@ -259,7 +281,7 @@ class TrackingEnv:
             "action": self.action_term.state_dict(),
             "observations": {name: value.clone() for name, value in self.observations.items()},
             "histories": {name: group.state_dict() for name, group in self.groups.items()},
-            "terms": {name: term.state_dict() for name, term in self._stateful_terms()},
+            "terms": {name: term.state_dict() for name, term in self.stateful_terms()},
             "metrics": {name: accumulator.clone() for name, accumulator in self._accumulators().items()},
         }
 
@@ -284,11 +306,12 @@ class TrackingEnv:
         self.events.load_state_dict(state["events"])
         self.curriculums.load_state_dict(state["curriculums"])
         self.action_term.load_state_dict(state["action"])
-        for name, term in self._stateful_terms():
+        for name, term in self.stateful_terms():
             term.load_state_dict(state["terms"][name])
         for name, group in self.groups.items():
             group.load_state_dict(state["histories"][name])
-        self.observations = {name: value.to(self.device).clone() for name, value in state["observations"].items()}
+        observed = {name: value.to(self.device).clone() for name, value in state["observations"].items()}
+        self.observations = observed if self.graphs is None else self.graphs.put_back(observed)
         self.view = TrackingView(self)
 
     # --- Inside of a step ---
@@ -301,13 +324,13 @@ class TrackingEnv:
     def _start_episodes(self, mask: torch.Tensor) -> None:
         """Draw start frames for the environments of the mask (N,) and put robot, object and table there."""
         self.command.draw_start(mask)
-        if self.device.type == "cpu" and not mask.any():
+        if self.device.type == "cpu" and self.graphs is None and not mask.any():
             return  # most steps end no episode, and asking costs something only where the host would wait for the answer
         self._place(mask)
         self.episode_length.masked_fill_(mask, 0)
         self.guard.reset(mask)
         self.action_term.reset(mask)
-        for _, term in self._stateful_terms():
+        for _, term in self.stateful_terms():
             term.reset(mask)
         self.events.reset(mask)
 
@@ -318,7 +341,10 @@ class TrackingEnv:
         self.command.gather()
 
     def _place(self, mask: torch.Tensor) -> None:
-        self._simulate(self.engine.reset, mask, self.start_state())
+        if self.graphs is not None:
+            self.engine.reset(mask, self.start_state())  # marks inside a graph have no time that could be read
+        else:
+            self._simulate(self.engine.reset, mask, self.start_state())
 
     def _simulate(self, work: Callable[..., None], *arguments: Any) -> None:
         if self.engine_clock is None:
@@ -360,7 +386,8 @@ class TrackingEnv:
             "error_sums": self.errors.sums,
         }
 
-    def _stateful_terms(self) -> Iterator[tuple[str, BoundTerm]]:
+    def stateful_terms(self) -> Iterator[tuple[str, BoundTerm]]:
+        """Iterate over the terms that are classes, by kind and name."""
         observed = {key: once.term for key, once in self._observed.items()}
         for kind, terms in (
             ("termination", self.terminations.terms),

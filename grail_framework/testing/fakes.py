@@ -27,6 +27,8 @@ class KinematicEngine:
     `refresh()`; contact forces are whatever the test writes.
     """
 
+    capturable_reset = True
+
     def __init__(self, spec: SceneSpec) -> None:
         self.spec = spec
         self.device = torch.device(spec.device)
