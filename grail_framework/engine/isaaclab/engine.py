@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from grail_framework.engine.isaaclab.physics import NEWTON
+from grail_framework.engine.isaaclab.physics import NEWTON, check_backend
 from grail_framework.engine.isaaclab.session import Session, quietly
 from grail_framework.engine.isaaclab.worlds import world_order
 from grail_framework.engine.objects import scene_objects
@@ -39,6 +39,7 @@ class IsaacLabEngine:
             ConfigError: the physics backend cannot be used, or this process simulates a scene already.
             AssetError: an asset that cannot be simulated.
         """
+        check_backend(spec.physics)
         self.spec = spec
         self.device = torch.device(spec.device)
         self.state = empty_state(spec, device=self.device)

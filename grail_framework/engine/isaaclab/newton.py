@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import mujoco_warp
 import newton
 import torch
 import warp as wp
 
 from grail_framework.engine.isaaclab.contacts import WORLD_BODY, ContactForces, mujoco_bodies
 from grail_framework.engine.isaaclab.newton_layout import POSE_WIDTH, TWIST_WIDTH, WXYZ, columns, find_layout
+from grail_framework.engine.isaaclab.poses import given_pose, xyzw
 from grail_framework.engine.isaaclab.scene import OBJECT, ROBOT, TABLE
-from grail_framework.errors import EnvContractError
 from grail_framework.robots.rotations import quat_apply, quat_normalize
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _POSITION: Final = (0, 1, 2)
 _LINEAR: Final = (0, 1, 2)
 _ANGULAR: Final = (3, 4, 5)
 _KEPT: Final = (
-    *("joint_q", "joint_qd", "body_q", "body_qd", "targets", "warm_start", "joint_force"),
+    *("joint_q", "joint_qd", "body_q", "body_qd", "targets", "controls", "warm_start", "joint_force"),
     *("mocap_pos", "mocap_quat", "joint_frames"),
 )
 """What decides how the simulation goes on, by name of the tensor here."""
@@ -73,9 +74,7 @@ class NewtonPhysics:
         self._worlds = worlds
         self.model: Any = NewtonManager.get_model()
         self.solver: Any = NewtonManager._solver
-        # All drives are the solver's own, so decimation can be one graph; Isaac Lab asks for it only where an actuator model is explicit.
-        NewtonManager.activate_newton_actuator_path()
-        NewtonManager.set_decimation(spec.decimation)
+        self._graph: Any = None
         self.layout = find_layout(self.model, spec.robot, num_envs=spec.num_envs)
         self._bind(spec.num_envs)
         self._make_gathers()
@@ -106,6 +105,7 @@ class NewtonPhysics:
         self.body_q = wp.to_torch(arrays.body_q).view(n, layout.bodies * POSE_WIDTH)
         self.body_qd = wp.to_torch(arrays.body_qd).view(n, layout.bodies * TWIST_WIDTH)
         self.targets = wp.to_torch(control.joint_target_q).view(n, layout.coords)
+        self.controls = wp.to_torch(data.ctrl)
         self.warm_start = wp.to_torch(data.qacc_warmstart)
         self.joint_force = wp.to_torch(data.qfrc_actuator)
         self.mocap_pos = wp.to_torch(data.mocap_pos)
@@ -150,7 +150,16 @@ class NewtonPhysics:
         ]
         self._joint_q = torch.tensor(layout.joint_q, device=device)
         self._joint_qd = torch.tensor(layout.joint_qd, device=device)
+        self._joint_of_control = self._actuated_joints()
         self._root_com = torch.tensor(self._spec.robot.bodies[0].com, device=device)
+
+    def _actuated_joints(self) -> torch.Tensor:
+        """Return, for each control of MuJoCo's, the joint of the robot it moves (J,)."""
+        model = self.solver.mj_model
+        joint_of_dof = {dof: joint for joint, dof in enumerate(self.layout.joint_qd)}
+        newton_dof = self.solver.mjc_dof_to_newton_dof.numpy()[0]
+        moved = model.jnt_dofadr[model.actuator_trnid[:, 0]]
+        return torch.tensor([joint_of_dof[int(newton_dof[dof])] for dof in moved], device=self.joint_q.device)
 
     def _flat(self, width: int, wanted: list[int]) -> torch.Tensor:
         """Return where the wanted columns of every environment are in an array (worlds, width), flattened."""
@@ -164,12 +173,39 @@ class NewtonPhysics:
     # --- A step ---
 
     def write_targets(self, joint_targets: torch.Tensor) -> None:
-        """Set the actuators' position targets (N, J) [rad]."""
-        self.targets.index_copy_(1, self._joint_q, self._by_world(joint_targets))
+        """Set the actuators' position targets (N, J) [rad], in Newton's arrays and in MuJoCo's."""
+        by_world = self._by_world(joint_targets)
+        self.targets.index_copy_(1, self._joint_q, by_world)
+        self.controls.copy_(by_world.index_select(1, self._joint_of_control))
 
     def advance(self) -> None:
-        """Simulate `decimation` physics steps."""
-        self._simulation.step(render=False)
+        """Simulate `decimation` physics steps: on a GPU in one graph, which the first call records after it has run."""
+        if self._graph is not None:
+            wp.capture_launch(self._graph)
+            return
+        self._substeps()
+        if self._spec.cuda_graphs and self.joint_q.is_cuda:
+            self._graph = self._record(self._substeps)
+
+    def _substeps(self) -> None:
+        """Simulate `decimation` physics steps.
+
+        Newton's own step copies its state to MuJoCo's before and back after, forward kinematics included. Between the first and the
+        last step of a control step nobody looks, so those in between are MuJoCo's alone.
+        """
+        arrays, control, dt = self._manager.get_state_0(), self._manager.get_control(), self._spec.physics_dt
+        self.solver.step(arrays, arrays, control, None, dt)
+        if self._spec.decimation == 1:
+            return
+        with wp.ScopedDevice(self.model.device):
+            for _ in range(self._spec.decimation - 2):
+                mujoco_warp.step(self.solver.mjw_model, self.solver.mjw_data)
+        self.solver.step(arrays, arrays, control, None, dt)
+
+    def _record(self, work: Callable[[], None]) -> Any:
+        with wp.ScopedDevice(self.model.device), wp.ScopedCapture() as capture:
+            work()
+        return capture.graph
 
     def read(self) -> None:
         """Refresh poses, velocities and torques of the scene's state."""
@@ -181,20 +217,17 @@ class NewtonPhysics:
         self.contacts.update()
 
     def bare_step(self) -> Callable[[], None]:
-        """Return what advances the same model under the same controls by `decimation` physics steps, and nothing else."""
-        arrays, control, dt = self._manager.get_state_0(), self._manager.get_control(), self._spec.physics_dt
+        """Return what advances the same model under the same controls by `decimation` steps of MuJoCo Warp, and nothing else."""
 
         def advance() -> None:
-            for _ in range(self._spec.decimation):
-                self.solver.step(arrays, arrays, control, None, dt)
+            with wp.ScopedDevice(self.model.device):
+                for _ in range(self._spec.decimation):
+                    mujoco_warp.step(self.solver.mjw_model, self.solver.mjw_data)
 
-        device = wp.get_device(self._simulation.device)
-        if not device.is_cuda:
+        if not self.joint_q.is_cuda:
             return advance
         advance()
-        with wp.ScopedCapture(device) as capture:
-            advance()
-        graph: Any = capture.graph
+        graph = self._record(advance)
         return lambda: wp.capture_launch(graph)
 
     # --- Writing states ---
@@ -212,13 +245,13 @@ class NewtonPhysics:
         q.index_copy_(1, self._joint_q, to.joint_pos)
         qd.index_copy_(1, self._joint_qd, to.joint_vel)
         if layout.object_q is not None and layout.object_qd is not None:
-            _put_pose(q, layout.object_q, *_given("object", to.object_pos_w, to.object_quat_w))
+            _put_pose(q, layout.object_q, *given_pose("object", to.object_pos_w, to.object_quat_w))
             if to.object_lin_vel_w is not None and to.object_ang_vel_w is not None:
                 _put_twist(qd, layout.object_qd, to.object_lin_vel_w, to.object_ang_vel_w)
         self._write(self._by_world(mask), self._by_world(q), self._by_world(qd))
         for name, pose in ((OBJECT, (to.object_pos_w, to.object_quat_w)), (TABLE, (to.table_pos_w, to.table_quat_w))):
             if name in layout.fixed_joints:
-                self._place(name, mask, *_given(name.lower(), *pose))
+                self._place(name, mask, *given_pose(name.lower(), *pose))
         self.contacts.clear(mask)
 
     def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
@@ -248,7 +281,7 @@ class NewtonPhysics:
             buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
         rows, pos, unit = self._by_world(mask).unsqueeze(1), self._by_world(pos), self._by_world(unit)
         frame = self.joint_frames[:, self.layout.fixed_joints[name]]
-        frame.copy_(torch.where(rows, torch.cat((pos, _xyzw(unit)), dim=1), frame))
+        frame.copy_(torch.where(rows, torch.cat((pos, xyzw(unit)), dim=1), frame))
         mocap_pos, mocap_quat = self.mocap_pos[:, self._mocap_of[name]], self.mocap_quat[:, self._mocap_of[name]]
         mocap_pos.copy_(torch.where(rows, pos, mocap_pos))
         mocap_quat.copy_(torch.where(rows, unit, mocap_quat))
@@ -268,20 +301,9 @@ class NewtonPhysics:
             force.copy_(state[f"force_{name}"])
 
 
-def _given(what: str, pos: torch.Tensor | None, quat: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    if pos is None or quat is None:
-        raise EnvContractError(f"the scene has an {what}, but the reset state gives no {what}_pos_w and {what}_quat_w for it")
-    return pos, quat
-
-
-def _xyzw(quat: torch.Tensor) -> torch.Tensor:
-    """Order quaternions (N, 4) as Newton does."""
-    return torch.cat((quat[:, 1:], quat[:, :1]), dim=1)
-
-
 def _put_pose(q: torch.Tensor, start: int, pos: torch.Tensor, quat: torch.Tensor) -> None:
     q[:, start : start + 3] = pos
-    q[:, start + 3 : start + POSE_WIDTH] = _xyzw(quat_normalize(quat))
+    q[:, start + 3 : start + POSE_WIDTH] = xyzw(quat_normalize(quat))
 
 
 def _put_twist(qd: torch.Tensor, start: int, lin_vel: torch.Tensor, ang_vel: torch.Tensor) -> None:

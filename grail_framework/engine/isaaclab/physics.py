@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from grail_framework.config.distributions import PHYSICS, describe, install_line, physics_mismatches
 from grail_framework.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,26 +17,40 @@ _CONTACTS: Final = 64
 """Contact points per environment, on average over all of them: Newton keeps them in one pool."""
 _CONSTRAINTS: Final = 400
 """Constraint rows of one environment: four for each contact point, one for each joint at its limit."""
+_PHYSX_BUFFERS: Final[dict[str, Any]] = {
+    "gpu_collision_stack_size": 2**30,
+    "gpu_max_rigid_patch_count": 10 * 2**16,
+    "gpu_found_lost_pairs_capacity": 2**24,
+}
+"""Sizes of PhysX's buffers on a GPU, those of the GRAIL release: [bytes], then counts."""
+
+
+def check_backend(physics: str) -> None:
+    """Demand the packages of a physics backend, before anything is imported or read.
+
+    Raises:
+        ConfigError: no such backend, or its packages are missing or of another version.
+    """
+    if physics not in PHYSICS:
+        raise ConfigError(f"engine.physics={physics!r}; allowed: {', '.join(PHYSICS)}")
+    mismatches = physics_mismatches(physics)
+    if mismatches:
+        raise ConfigError(
+            f"engine.physics={physics!r}, and {describe(mismatches)}. Mend it with {install_line(mismatches)}, or use --physics newton"
+        )
 
 
 def physics_cfg(spec: SceneSpec, objects: SceneObjects | None) -> Any:
-    """Return Isaac Lab's physics configuration of a scene.
-
-    Raises:
-        ConfigError: no such backend.
-    """
+    """Return Isaac Lab's physics configuration of a scene whose backend was checked."""
     if spec.physics == NEWTON:
         return _newton(spec, objects)
     if spec.physics == "ovphysx":
         from isaaclab_ov.physics import OvPhysxCfg
 
-        return OvPhysxCfg()
-    if spec.physics == "physx":
-        from isaaclab_physx.physics import PhysxCfg
+        return OvPhysxCfg(**_PHYSX_BUFFERS)
+    from isaaclab_physx.physics import PhysxCfg
 
-        # The release's buffer sizes.
-        return PhysxCfg(gpu_collision_stack_size=2**30, gpu_max_rigid_patch_count=10 * 2**16)
-    raise ConfigError(f"engine.physics={spec.physics!r}; allowed: newton, physx, ovphysx")
+    return PhysxCfg(**_PHYSX_BUFFERS)
 
 
 def _newton(spec: SceneSpec, objects: SceneObjects | None) -> Any:
@@ -49,8 +64,10 @@ def _newton(spec: SceneSpec, objects: SceneObjects | None) -> Any:
         njmax=_CONSTRAINTS + 4 * extra,
         nconmax=_CONTACTS + extra,
         disable_sensors=True,
+        # Newton's own step is the first and the last of a control step: its state is copied to MuJoCo's with the first.
+        update_data_interval=min(spec.decimation, 2),
         # One contact point would let a box that lies flat rock on its edges.
         enable_multiccd=True,
     )
     # Contact where surfaces meet, as MuJoCo has it, not 1 cm before.
-    return NewtonCfg(solver_cfg=solver, default_shape_cfg=NewtonShapeCfg(gap=0.0, margin=0.0), use_cuda_graph=spec.cuda_graphs)
+    return NewtonCfg(solver_cfg=solver, default_shape_cfg=NewtonShapeCfg(gap=0.0, margin=0.0), use_cuda_graph=False)

@@ -12,7 +12,8 @@ import torch
 import warp as wp
 
 from grail_framework.engine.isaaclab.physx_scene import sensor_name
-from grail_framework.errors import AssetError, EnvContractError
+from grail_framework.engine.isaaclab.poses import given_pose, wxyz, xyzw
+from grail_framework.errors import AssetError
 from grail_framework.robots.rotations import quat_normalize
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def allow_pinned_memory_without_cuda() -> None:
     Isaac Lab asks for it on the CPU as well, to copy to a GPU from it. Where there is none, the memory of the process does as well.
     """
     if not wp.is_cuda_available():
-        host = wp.get_device("cpu")
+        host: Any = wp.get_device("cpu")
         host.pinned_allocator = host.default_allocator
 
 
@@ -136,18 +137,18 @@ class PhysxPhysics:
         rows = wp.from_torch(mask.contiguous())
         self._put_robot(rows, to)
         if self._object is not None:
-            pos, quat = _given("object", to.object_pos_w, to.object_quat_w)
+            pos, quat = given_pose("object", to.object_pos_w, to.object_quat_w)
             self._put_body(self._object, rows, pos, quat)
             if self._spec.object_dynamic:
                 lin_vel, ang_vel = to.object_lin_vel_w, to.object_ang_vel_w
-                moving = lin_vel is not None and ang_vel is not None
-                twist = torch.cat((lin_vel, ang_vel), dim=1) if moving else pos.new_zeros(len(pos), 6)
+                still = lin_vel is None or ang_vel is None
+                twist = pos.new_zeros(len(pos), 6) if still else torch.cat((lin_vel, ang_vel), dim=1)
                 self._object.write_root_com_velocity_to_sim_mask(root_velocity=twist, env_mask=rows)
             else:
                 _keep(mask, self._state.object_pos_w, pos)
                 _keep(mask, self._state.object_quat_w, quat_normalize(quat))
         if self._table is not None:
-            pos, quat = _given("table", to.table_pos_w, to.table_quat_w)
+            pos, quat = given_pose("table", to.table_pos_w, to.table_quat_w)
             self._put_body(self._table, rows, pos, quat)
             _keep(mask, self._state.table_pos_w, pos)
             _keep(mask, self._state.table_quat_w, quat_normalize(quat))
@@ -230,21 +231,5 @@ def places_of(wanted: Sequence[str], found: Sequence[str], what: str) -> list[in
     return [index[name] for name in wanted]
 
 
-def wxyz(quat: torch.Tensor) -> torch.Tensor:
-    """Order quaternions (..., 4) as this project does, from Isaac Lab's xyzw."""
-    return torch.cat((quat[..., 3:], quat[..., :3]), dim=-1)
-
-
-def xyzw(quat: torch.Tensor) -> torch.Tensor:
-    """Order quaternions (..., 4) as Isaac Lab does, from wxyz."""
-    return torch.cat((quat[..., 1:], quat[..., :1]), dim=-1)
-
-
 def _keep(mask: torch.Tensor, buffer: torch.Tensor, value: torch.Tensor) -> None:
     buffer.copy_(torch.where(mask.unsqueeze(1), value, buffer))
-
-
-def _given(what: str, pos: torch.Tensor | None, quat: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    if pos is None or quat is None:
-        raise EnvContractError(f"the scene has an {what}, but the reset state gives no {what}_pos_w and {what}_quat_w for it")
-    return pos, quat
