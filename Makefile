@@ -6,6 +6,8 @@ EXTRAS ?=
 TASK ?= pnp_table
 export EXTRAS
 BIN := .venv/bin
+# The engine's tests run on the CPU as well, wherever Isaac Lab can be installed; its types are checked there.
+WITH_ISAACLAB := $(strip $(EXTRAS) $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),isaaclab))
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +19,11 @@ demo: setup ## Train for about a minute on this machine and show what came of it
 	@$(BIN)/grail demo
 
 test: ## Run the test suite
-	@requirements/setup.sh core dev
+	@EXTRAS="$(WITH_ISAACLAB)" requirements/setup.sh core dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: ## Check style, types and the layering
-	@requirements/setup.sh core dev
+	@EXTRAS="$(WITH_ISAACLAB)" requirements/setup.sh core dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/basedpyright

@@ -1,7 +1,8 @@
-"""Data for tests of whole runs: the real clips where they are found, clips made on the spot elsewhere."""
+"""What all tests share: which of them this machine can run, caches, and the real clips where they are found, made ones elsewhere."""
 
 import os
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,37 @@ from grail_framework.testing.fakes import write_box_library
 REPO = Path(__file__).resolve().parents[1]
 
 
+HAS_ISAACLAB = find_spec("isaaclab") is not None
+ISAACLAB_FOLDER = REPO / "tests" / "engine" / "isaaclab"
+NO_ISAACLAB = (
+    "isaaclab is not installed: what needs it is deselected, tests/engine/isaaclab is not collected (EXTRAS=isaaclab make test)"
+)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "isaaclab: needs the extra isaaclab; deselected where it is not installed")
+    # Compiled once for all runs of the tests: the kernels of one scene take minutes. Warp would look below XDG_CACHE_HOME, which the
+    # tests move.
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("WARP_CACHE_PATH", str(caches / "warp"))
+
+
+def pytest_report_header():
+    return None if HAS_ISAACLAB else NO_ISAACLAB
+
+
+def pytest_ignore_collect(collection_path):
+    """Leave out modules that import Isaac Lab, Newton or Warp where they are not."""
+    return True if collection_path == ISAACLAB_FOLDER and not HAS_ISAACLAB else None
+
+
 def pytest_collection_modifyitems(config, items):
-    """Deselect tests of the device where there is none."""
-    if has_nvidia_gpu():
-        return
-    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
-    items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+    """Deselect tests of the device where there is none, and of Isaac Lab where it is not installed."""
+    missing = {name for name, there in (("gpu", has_nvidia_gpu()), ("isaaclab", HAS_ISAACLAB)) if not there}
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,11 @@ lines work as they are: +exp=manager/... in place of --task, ++manager_env.... a
 
 @click.command(epilog=_EPILOG)
 @click.option("--task", metavar="NAME", help="What to train; `grail tasks list` shows all. A resume knows its own.")
-@click.option("--preset", metavar="NAME", help="Values that fit a machine; laptop: a few processor cores and minutes.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Learning values; laptop: a few processor cores and minutes; scratch: a GPU, and no policy to start from.",
+)
 @click.option("--data", metavar="DIR", help="Motion library, the folder with robot/. Default: the task's demo library.")
 @click.option("--bps", metavar="DIR", help="Basis point sets. Default: DIR/bps, then the sibling folder without _ha.")
 @click.option("--engine", metavar="NAME", help="auto, mujoco, isaaclab, or one of a plugin. Default: auto.")

@@ -1,4 +1,4 @@
-"""Presets: values that fit a machine rather than a task, chosen by `--preset`."""
+"""Presets: values that fit a machine and a start rather than a task, chosen by `--preset`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from grail_framework.errors import ConfigError, suggest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from grail_framework.config.learning import NetworkCfg
     from grail_framework.config.run import RunCfg
     from grail_framework.config.terms import ObservationGroupCfg
 
@@ -28,14 +29,6 @@ def laptop(cfg: RunCfg) -> RunCfg:
     Inputs are normalised (a small batch cannot learn their scales), the value may follow its targets at once, and the networks are
     small. Action, scene, terminations and rewards stay the task's, but for what the task says in `RunCfg.presets`.
     """
-    params: dict[str, Any] = dict(cfg.network.params)
-    if cfg.network.func in ("mlp", "core:mlp"):
-        params |= {
-            "actor_hidden_dims": (256, 128),
-            "critic_hidden_dims": (256, 128),
-            "normalize_actor": True,
-            "normalize_critic": True,
-        }
     algorithm = attrs.evolve(
         cfg.algorithm,
         learning_rate=5e-4,
@@ -51,14 +44,39 @@ def laptop(cfg: RunCfg) -> RunCfg:
     )
     return attrs.evolve(
         cfg,
-        network=attrs.evolve(cfg.network, params=params),
+        network=_normalized_mlp(cfg.network, (256, 128)),
         algorithm=algorithm,
         observations={name: _without_long_terms(group) for name, group in cfg.observations.items()},
         evaluation=attrs.evolve(cfg.evaluation, every=50),
     )
 
 
-PRESETS: Final[Mapping[str, Callable[[RunCfg], RunCfg]]] = {"laptop": laptop}
+def scratch(cfg: RunCfg) -> RunCfg:
+    """Fit the learning to a policy that starts from nothing on a GPU: minutes to hours instead of days.
+
+    A task's own values fine-tune about a base policy. These are what whole-body tracking is commonly trained from nothing with: a wide
+    first noise, a rate of up to 1e-3 that follows a KL of 0.01, a gradient norm of 1, normalised inputs.
+    """
+    algorithm = attrs.evolve(
+        cfg.algorithm,
+        learning_rate=1e-3,
+        min_learning_rate=1e-5,
+        max_learning_rate=1e-3,
+        desired_kl=0.01,
+        max_grad_norm=1.0,
+        entropy_coef=0.005,
+        init_noise_std=0.5,
+        max_noise_std=1.0,
+    )
+    return attrs.evolve(
+        cfg,
+        network=_normalized_mlp(cfg.network, (512, 256, 128)),
+        algorithm=algorithm,
+        evaluation=attrs.evolve(cfg.evaluation, every=250),
+    )
+
+
+PRESETS: Final[Mapping[str, Callable[[RunCfg], RunCfg]]] = {"laptop": laptop, "scratch": scratch}
 
 
 def find_preset(name: str) -> Callable[[RunCfg], RunCfg]:
@@ -91,6 +109,14 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_text, cast('list[Any]', value)))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _normalized_mlp(network: NetworkCfg, hidden: tuple[int, ...]) -> NetworkCfg:
+    """Give an MLP other layers and normalised inputs; any other network stays as it is."""
+    if network.func not in ("mlp", "core:mlp"):
+        return network
+    params = {"actor_hidden_dims": hidden, "critic_hidden_dims": hidden, "normalize_actor": True, "normalize_critic": True}
+    return attrs.evolve(network, params={**network.params, **params})
 
 
 def _without_long_terms(group: ObservationGroupCfg) -> ObservationGroupCfg:

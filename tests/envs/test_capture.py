@@ -117,8 +117,9 @@ def test_nothing_moves_and_nothing_waits(build, rich_cfg, device, actions, mater
     places = memory.fingerprint(env)
     addresses = [value.data_ptr() for value in (*results[0].values(), *results[1:4])]
     ended = torch.zeros((), device=env.device)
+    later = actions(env, 60, seed=1)
     with no_waits(device):
-        for action in actions(env, 60, seed=1):
+        for action in later:
             again = env.step(action)
             ended += (again[2] | again[3]).sum()
         env.drain_metrics()

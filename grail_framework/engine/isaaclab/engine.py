@@ -12,6 +12,7 @@ from grail_framework.engine.isaaclab.physics import NEWTON, check_backend
 from grail_framework.engine.isaaclab.session import Session, quietly
 from grail_framework.engine.isaaclab.worlds import world_order
 from grail_framework.engine.objects import scene_objects
+from grail_framework.engine.protocol import RANDOMIZABLE
 from grail_framework.engine.state import empty_state
 from grail_framework.errors import CheckpointError, EnvContractError
 from grail_framework.logging.stages import stage
@@ -48,7 +49,7 @@ class IsaacLabEngine:
         self._session = Session(spec, worlds.sort(objects))
         try:
             with quietly():
-                self._physics = _physics(self._session, spec, self.state, worlds)
+                self._physics: Any = _physics(self._session, spec, self.state, worlds)
                 stage("first physics step")
                 self._warm_up()
         except BaseException:
@@ -95,6 +96,26 @@ class IsaacLabEngine:
             self._physics.set_root_velocity(mask, lin_vel_w, ang_vel_w)
             self._physics.read()
 
+    @property
+    def randomizable(self) -> frozenset[str]:
+        """Which properties of the robot `randomize` can set: those of `engine.protocol.RANDOMIZABLE` with Newton, none with PhysX."""
+        return frozenset(RANDOMIZABLE) if self.spec.physics == NEWTON else frozenset()
+
+    def randomize(self, quantity: str, mask: torch.Tensor, values: torch.Tensor) -> None:
+        """Set a property of the robot in the environments of the mask (N,), relative to its own description, and refresh `state`.
+
+        Raises:
+            EnvContractError: values of another shape, or a property that cannot be set.
+        """
+        if quantity not in self.randomizable:
+            raise EnvContractError(
+                f"{quantity!r} cannot be set per environment with physics={self.spec.physics}; "
+                f"{', '.join(sorted(self.randomizable)) or 'nothing'} can"
+            )
+        with self._same_stream():
+            self._physics.randomize(quantity, mask, values)
+            self._physics.read()
+
     def bare_step(self) -> Callable[[], None]:
         """Return what advances the same model under the same controls by one control step of physics, and nothing else."""
         return self._physics.bare_step()
@@ -124,7 +145,7 @@ class IsaacLabEngine:
     def close(self) -> None:
         """End the simulation; another engine may follow in this process."""
         # Isaac Lab's and Warp's arrays must be gone before the simulation that owns them.
-        self._physics = None
+        del self._physics
         gc.collect()
         self._session.close()
 

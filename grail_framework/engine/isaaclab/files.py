@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pxr.Gf
+import pxr.Sdf
 import pxr.Usd
 import pxr.UsdGeom
 import pxr.UsdPhysics
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 # The bindings' stubs call half of what they return optional.
 Gf: Any = pxr.Gf
+Sdf: Any = pxr.Sdf
 Usd: Any = pxr.Usd
 UsdGeom: Any = pxr.UsdGeom
 UsdPhysics: Any = pxr.UsdPhysics
@@ -194,7 +196,7 @@ def _material(stage: Any, friction: float) -> Any:
     material.GetPrim().AddAppliedSchema("PhysxMaterialAPI")
     for quantity in ("friction", "restitution"):
         mode = material.GetPrim().CreateAttribute(
-            f"physxMaterial:{quantity}CombineMode", pxr.Sdf.ValueTypeNames.Token, custom=False
+            f"physxMaterial:{quantity}CombineMode", Sdf.ValueTypeNames.Token, custom=False
         )
         mode.Set("multiply")
     return material
@@ -203,7 +205,7 @@ def _material(stage: Any, friction: float) -> Any:
 def _make_collider(prim: Any, material: Any, *, priority: int) -> None:
     UsdPhysics.CollisionAPI.Apply(prim)
     UsdShade.MaterialBindingAPI.Apply(prim).Bind(material, materialPurpose="physics")
-    prim.CreateAttribute("mjc:priority", pxr.Sdf.ValueTypeNames.Int, custom=False).Set(priority)
+    prim.CreateAttribute("mjc:priority", Sdf.ValueTypeNames.Int, custom=False).Set(priority)
 
 
 def _add_hull(stage: Any, path: str, points: NDArray[np.float64], material: Any) -> None:
@@ -224,7 +226,7 @@ def _add_hull(stage: Any, path: str, points: NDArray[np.float64], material: Any)
     _make_collider(mesh.GetPrim(), material, priority=_OBJECT_PRIORITY)
     UsdPhysics.MeshCollisionAPI.Apply(mesh.GetPrim()).CreateApproximationAttr(UsdPhysics.Tokens.convexHull)
     # Newton would keep 64 of the corners: a round piece would lose millimetres, and lie on other faces than in the other engines.
-    mesh.GetPrim().CreateAttribute("newton:maxHullVertices", pxr.Sdf.ValueTypeNames.Int, custom=False).Set(_ALL_CORNERS)
+    mesh.GetPrim().CreateAttribute("newton:maxHullVertices", Sdf.ValueTypeNames.Int, custom=False).Set(_ALL_CORNERS)
 
 
 def _speck(piece: ConvexPiece) -> NDArray[np.float64]:

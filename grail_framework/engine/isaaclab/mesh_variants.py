@@ -16,6 +16,7 @@ import newton
 import numpy as np
 import warp as wp
 
+from grail_framework.engine.polygons import mend_polygon_normals
 from grail_framework.errors import AssetError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class CollisionMesh:
 
 
 def give_each_world_its_meshes(solver: Any, variant: Sequence[int]) -> None:
-    """Let every world collide with the meshes Newton's model has for it. Call it before a step is taken or captured.
+    """Let every world collide with the meshes Newton's model has for it, their normals mended. Call it before any step or capture.
 
     Args:
         solver: Newton's `SolverMuJoCo` with contacts of its own.
@@ -55,9 +56,13 @@ def give_each_world_its_meshes(solver: Any, variant: Sequence[int]) -> None:
     Raises:
         AssetError: MuJoCo refuses a mesh.
     """
-    variants, first_world, of_world = np.unique(np.asarray(variant), return_index=True, return_inverse=True)
     geoms = np.flatnonzero(solver.mjw_model.geom_type.numpy() == _MESH)
-    if len(variants) < 2 or not len(geoms):
+    if not len(geoms):
+        return
+    _, first_world, of_world = np.unique(np.asarray(variant), return_index=True, return_inverse=True)
+    if len(first_world) == 1:  # the first world's meshes are right for all
+        mend_polygon_normals(solver.mj_model)
+        solver.mjw_model.mesh_polynormal.assign(solver.mj_model.mesh_polynormal.astype(np.float32))
         return
     meshes, mesh_of = _distinct(solver.model, solver.mjc_geom_to_newton_shape.numpy()[first_world][:, geoms])
     put_meshes(solver.mjw_model, compile_meshes(meshes), geoms, mesh_of[of_world])
@@ -80,12 +85,14 @@ def compile_meshes(meshes: Sequence[CollisionMesh]) -> Any:
         # Able to collide, else its hull would be left out; no two of them with each other.
         spec.worldbody.add_geom(type=_MESH, meshname=name, contype=1, conaffinity=0)
     try:
-        return spec.compile()
+        model = spec.compile()
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise AssetError(
             f"MuJoCo refuses a convex piece of an object ({reason}); repair the object's mesh, or decompose it anew"
         ) from error
+    mend_polygon_normals(model)
+    return model
 
 
 def put_meshes(model: Any, compiled: Any, geoms: NDArray[np.intp], mesh_of: NDArray[np.intp]) -> None:

@@ -15,7 +15,9 @@ import warp as wp
 from grail_framework.engine.isaaclab.contacts import WORLD_BODY, ContactForces, mujoco_bodies
 from grail_framework.engine.isaaclab.newton_layout import POSE_WIDTH, TWIST_WIDTH, WXYZ, columns, find_layout
 from grail_framework.engine.isaaclab.poses import given_pose, xyzw
+from grail_framework.engine.isaaclab.randomize import RobotProperties
 from grail_framework.engine.isaaclab.scene import OBJECT, ROBOT, TABLE
+from grail_framework.engine.protocol import BODY_COM
 from grail_framework.robots.rotations import quat_apply, quat_normalize
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class NewtonPhysics:
             env_of_world=worlds.env_of_world,
         )
         state.contact_forces = self.contacts.buffers
+        self.properties = RobotProperties(self.model, self.solver, spec, self.layout, worlds)
 
     def _partners(self) -> dict[str, set[int]]:
         """Return the MuJoCo bodies of everything a contact sensor may ask for."""
@@ -151,7 +154,6 @@ class NewtonPhysics:
         self._joint_q = torch.tensor(layout.joint_q, device=device)
         self._joint_qd = torch.tensor(layout.joint_qd, device=device)
         self._joint_of_control = self._actuated_joints()
-        self._root_com = torch.tensor(self._spec.robot.bodies[0].com, device=device)
 
     def _actuated_joints(self) -> torch.Tensor:
         """Return, for each control of MuJoCo's, the joint of the robot it moves (J,)."""
@@ -240,7 +242,7 @@ class NewtonPhysics:
         """
         q, qd, layout = torch.zeros_like(self.joint_q), torch.zeros_like(self.joint_qd), self.layout
         _put_pose(q, layout.root_q, to.root_pos_w, to.root_quat_w)
-        arm = quat_apply(quat_normalize(to.root_quat_w), self._root_com)
+        arm = quat_apply(quat_normalize(to.root_quat_w), self.properties.root_com.index_select(0, self._world_of_env))
         _put_twist(qd, layout.root_qd, to.root_lin_vel_w + torch.linalg.cross(to.root_ang_vel_w, arm), to.root_ang_vel_w)
         q.index_copy_(1, self._joint_q, to.joint_pos)
         qd.index_copy_(1, self._joint_qd, to.joint_vel)
@@ -252,6 +254,7 @@ class NewtonPhysics:
         for name, pose in ((OBJECT, (to.object_pos_w, to.object_quat_w)), (TABLE, (to.table_pos_w, to.table_quat_w))):
             if name in layout.fixed_joints:
                 self._place(name, mask, *given_pose(name.lower(), *pose))
+        self.joint_force.masked_fill_(self._by_world(mask).unsqueeze(1), 0.0)
         self.contacts.clear(mask)
 
     def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
@@ -266,11 +269,24 @@ class NewtonPhysics:
         self.joint_q.copy_(torch.where(rows, q, self.joint_q))
         self.joint_qd.copy_(torch.where(rows, qd, self.joint_qd))
         self._world_mask[:-1].copy_(mask)
-        self._fk_mask.copy_(rows.expand_as(self._fk_mask))
+        self.solver.reset(self._manager.get_state_0(), world_mask=self._warp_masks[0], flags=0)
+        self._follow(mask)
+
+    def _follow(self, mask: torch.Tensor) -> None:
+        """Let poses and velocities of the bodies in the worlds of the mask follow the joint coordinates."""
+        self._fk_mask.copy_(mask.unsqueeze(1).expand_as(self._fk_mask))
         arrays = self._manager.get_state_0()
-        worlds, articulations = self._warp_masks
-        self.solver.reset(arrays, world_mask=worlds, flags=0)
-        newton.eval_fk(self.model, arrays.joint_q, arrays.joint_qd, arrays, articulations)
+        newton.eval_fk(self.model, arrays.joint_q, arrays.joint_qd, arrays, self._warp_masks[1])
+
+    def randomize(self, quantity: str, mask: torch.Tensor, values: torch.Tensor) -> None:
+        """Set a physical property of the robot in the environments of the mask (N,), as described at `RANDOMIZABLE`.
+
+        Raises:
+            EnvContractError: values of another shape.
+        """
+        self.properties.set(quantity, mask, values)
+        if quantity == BODY_COM:  # velocities are those of centres of mass
+            self._follow(self._by_world(mask))
 
     def _place(self, name: str, mask: torch.Tensor, pos: torch.Tensor, quat: torch.Tensor) -> None:
         """Put a kinematic body of the environments of the mask somewhere."""
@@ -291,12 +307,16 @@ class NewtonPhysics:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return copies of everything that decides how the simulation goes on."""
         kept = {name: getattr(self, name).clone() for name in _KEPT}
+        kept |= {f"property_{name}": value for name, value in self.properties.state_dict().items()}
         return kept | {f"force_{name}": force.clone() for name, force in self.contacts.buffers.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restore what `state_dict` returned."""
         for name in _KEPT:
             getattr(self, name).copy_(state[name])
+        self.properties.load_state_dict(
+            {name.removeprefix("property_"): value for name, value in state.items() if name.startswith("property_")}
+        )
         for name, force in self.contacts.buffers.items():
             force.copy_(state[f"force_{name}"])
 

@@ -76,15 +76,16 @@ class PhysxPhysics:
         self._robot.actuators.target_command.set_position_mask(value=self._targets)
 
     def advance(self) -> None:
-        """Simulate `decimation` physics steps."""
+        """Simulate `decimation` physics steps, and keep the torques of the last."""
         for _ in range(self._spec.decimation):
             self._scene.write_data_to_sim()
             self._simulation.step(render=False)
             # Sensors too: PhysX reports that a contact ended only in the step in which it does.
             self._scene.update(self._spec.physics_dt)
+        self._state.joint_torque.copy_(self._robot.actuators.applied_effort.torch[:, self._joints])
 
     def read(self) -> None:
-        """Refresh poses, velocities and torques of the scene's state."""
+        """Refresh poses and velocities of the scene's state."""
         state, data = self._state, self._robot.data
         pose, twist = data.body_link_pose_w.torch[:, self._links], data.body_com_vel_w.torch[:, self._links]
         state.body_pos_w.copy_(pose[..., _POS] - self._origins.unsqueeze(1))
@@ -98,7 +99,6 @@ class PhysxPhysics:
         state.root_ang_vel_w.copy_(spin[:, _ANGULAR])
         state.joint_pos.copy_(data.joint_pos.torch[:, self._joints])
         state.joint_vel.copy_(data.joint_vel.torch[:, self._joints])
-        state.joint_torque.copy_(data.applied_torque.torch[:, self._joints])
         if self._object is not None and self._spec.object_dynamic:
             self._read_object()
 
@@ -141,8 +141,9 @@ class PhysxPhysics:
             self._put_body(self._object, rows, pos, quat)
             if self._spec.object_dynamic:
                 lin_vel, ang_vel = to.object_lin_vel_w, to.object_ang_vel_w
-                still = lin_vel is None or ang_vel is None
-                twist = pos.new_zeros(len(pos), 6) if still else torch.cat((lin_vel, ang_vel), dim=1)
+                twist = pos.new_zeros(len(pos), 6)
+                if lin_vel is not None and ang_vel is not None:
+                    twist = torch.cat((lin_vel, ang_vel), dim=1)
                 self._object.write_root_com_velocity_to_sim_mask(root_velocity=twist, env_mask=rows)
             else:
                 _keep(mask, self._state.object_pos_w, pos)
@@ -190,6 +191,7 @@ class PhysxPhysics:
             "joint_pos": data.joint_pos.torch,
             "joint_vel": data.joint_vel.torch,
             "targets": self._targets,
+            "joint_torque": self._state.joint_torque,
             **{f"force_{name}": force for name, force in self._state.contact_forces.items()},
         }
         for name, body in self._bodies():
@@ -208,6 +210,7 @@ class PhysxPhysics:
             body.write_root_link_pose_to_sim_mask(root_pose=state[f"{name}_pose"])
             if name == "object" and self._spec.object_dynamic:
                 body.write_root_com_velocity_to_sim_mask(root_velocity=state[f"{name}_velocity"])
+        self._state.joint_torque.copy_(state["joint_torque"])
         for name, force in self._state.contact_forces.items():
             force.copy_(state[f"force_{name}"])
 

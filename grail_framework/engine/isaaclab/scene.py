@@ -62,14 +62,15 @@ def scene_cfg(spec: SceneSpec, objects: SceneObjects | None) -> Any:
 
 def _robot(robot: RobotSpec, *, newton: bool) -> Any:
     """Describe the robot; its USD has MuJoCo's actuators beside the drives for a solver that knows them."""
+    import isaaclab.sim
     from isaaclab.actuators import ImplicitActuatorCfg
     from isaaclab.assets import ArticulationCfg
-    from isaaclab.sim import ArticulationRootPropertiesCfg, UsdFileCfg
 
     def of_each(field: str) -> dict[str, float]:
         return {joint.name: getattr(joint, field) for joint in robot.joints}
 
-    self_collision = ArticulationRootPropertiesCfg(enabled_self_collisions=robot.self_collision)
+    sim: Any = isaaclab.sim
+    self_collision = sim.ArticulationRootPropertiesCfg(enabled_self_collisions=robot.self_collision)
     drives = ImplicitActuatorCfg(
         joint_names_expr=[".*"],
         stiffness=of_each("stiffness"),
@@ -80,7 +81,7 @@ def _robot(robot: RobotSpec, *, newton: bool) -> Any:
     )
     return ArticulationCfg(
         prim_path=f"{{ENV_REGEX_NS}}/{ROBOT}",
-        spawn=UsdFileCfg(
+        spawn=sim.UsdFileCfg(
             usd_path=str(robot_usd(robot, actuated=newton)),
             **({"articulation_props": self_collision} if newton else robot_props(self_collision=robot.self_collision)),
         ),

@@ -61,12 +61,12 @@ class Session:
                     allow_pinned_memory_without_cuda()
                 stage("loading physics kernels")
                 self.simulation.reset()
-                if spec.physics == NEWTON and objects is not None:
+                if spec.physics == NEWTON:
                     from isaaclab_newton.physics import NewtonManager
 
                     from grail_framework.engine.isaaclab.mesh_variants import give_each_world_its_meshes
 
-                    give_each_world_its_meshes(NewtonManager._solver, objects.env_body)
+                    give_each_world_its_meshes(NewtonManager._solver, objects.env_body if objects else (0,) * spec.num_envs)
                 self.scene.reset()
                 self._open = stack.pop_all()
 

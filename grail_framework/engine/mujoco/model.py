@@ -11,6 +11,7 @@ import numpy as np
 
 from grail_framework.engine.mujoco.sensors import add_sensors
 from grail_framework.engine.objects import SimulatedObject, scene_objects
+from grail_framework.engine.polygons import mend_polygon_normals
 from grail_framework.errors import AssetError
 from grail_framework.robots.builder import build_robot
 
@@ -52,6 +53,7 @@ def build_models(scene: SceneSpec) -> SceneModels:
     base = _base_spec(scene)
     if not scene.objects:
         model = base.compile()
+        mend_polygon_normals(model)
         return SceneModels(models=(model,) * scene.num_envs, largest=model)
     objects = scene_objects(scene)
     bodies = objects.bodies
@@ -100,12 +102,14 @@ def _base_spec(scene: SceneSpec) -> Any:
 
 def _compile(base: Any, body: SimulatedObject, slots: int) -> Any:
     try:
-        return _with_object(base, body, slots).compile()
+        model = _with_object(base, body, slots).compile()
     except ValueError as error:
         reason = " ".join(line.strip() for line in str(error).removeprefix("Error: ").splitlines())
         raise AssetError(
             f"{body.asset.path}: MuJoCo refuses the object ({reason}); check its mass, inertia and shape"
         ) from error
+    mend_polygon_normals(model)
+    return model
 
 
 def _with_object(base: Any, body: SimulatedObject, slots: int) -> Any:

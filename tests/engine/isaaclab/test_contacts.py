@@ -339,12 +339,13 @@ def test_update_and_clear_are_captured_in_a_graph_without_a_sync(model, pushed):
     np.testing.assert_allclose(rows(forces, 4095), 2.0 * once, rtol=1e-4, atol=1e-3)
     mask = torch.zeros(4096, dtype=torch.bool, device="cuda:0")
     mask[0] = True
+    second = torch.ones((), dtype=torch.bool, device="cuda:0")
     graph = torch.cuda.CUDAGraph()
     torch.cuda.set_sync_debug_mode("error")
     try:
         with torch.cuda.graph(graph):
             forces.clear(mask)
-        mask[1] = True
+        mask[1].copy_(second)
         graph.replay()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -37,7 +37,7 @@ RIGHT_HAND = (
     "right_hand_middle_1_link",
 )
 RIGHT_WRIST = ("right_wrist_roll_link", "right_wrist_pitch_link", "right_wrist_yaw_link")
-LAPTOP = ("~rewards.finger_primitive_limit",)
+FROM_NOTHING = ("~rewards.finger_primitive_limit",)
 """The hands follow the motion, so the term is -0.2 in every step whatever the policy does: together with the noise of a policy that
 starts from nothing it makes living dearer than an early end (-0.2 once), and that is what would be learned."""
 
@@ -84,7 +84,7 @@ def pnp_table() -> RunCfg:
             params={"actor_hidden_dims": (512, 256, 128), "critic_hidden_dims": (512, 256, 128), "activation": "silu"},
         ),
         algorithm=PpoCfg(),
-        presets={"laptop": LAPTOP},
+        presets={"laptop": FROM_NOTHING, "scratch": FROM_NOTHING},
     )
 
 
