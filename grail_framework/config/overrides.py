@@ -121,7 +121,7 @@ class Edits:
                 raise self._unknown(override, at, node)
             child = node.setdefault(name, {})
             dotted = ".".join(at)
-            if child is None:
+            if child is None and container_of(expected) is not None:
                 needed = [join(dotted, field) for field in required(container_of(expected))]
                 example = " ".join(f"+{field}=..." for field in dict.fromkeys((*needed, override.key)))
                 raise ConfigError(
@@ -130,9 +130,16 @@ class Edits:
             if not isinstance(child, dict):
                 raise ConfigError(
                     f"{override.text}: {dotted} is {describe(expected)}, so it has no {path[depth]!r}. Set it whole: {dotted}=..."
+                    + self._like_group(name, path[depth:])
                 )
             node = cast("Tree", child)
         return node
+
+    def _like_group(self, name: str, rest: tuple[str, ...]) -> str:
+        """Name the group that was meant where a setting has nearly a group's name: `checkpoint` and `checkpoints`."""
+        groups = [key for key, value in self.tree.items() if isinstance(value, dict) and rest[0] in value]
+        close = get_close_matches(name, groups, n=1, cutoff=0.8)
+        return f" Or did you mean {'.'.join((close[0], *rest))!r}?" if close else ""
 
     def _remove(self, override: Override, path: tuple[str, ...], node: Tree) -> None:
         name, dotted = path[-1], ".".join(path)

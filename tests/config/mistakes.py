@@ -82,6 +82,7 @@ KEYS = (
         "is a number",
         "Set it whole: rewards.grasp_right.weight=",
     ),
+    _m("a setting taken for a group", (*GOOD, "checkpoint.last_frequency=9"), "checkpoint is", "'checkpoints.last_frequency'?"),
     _m("key below null", (*GOOD, "scene.table.size=[1,1,1]"), "scene.table is null", "+scene.table.size=..."),
     _m("gate without its hand", (*GOOD, "+rewards.grasp_left.gate.missing=ones"), "rewards.grasp_left.gate", "hand"),
     _m("section of another plugin", (*GOOD, "extra.terrain.dir=x"), "no plugin section 'terrain'"),

@@ -56,6 +56,7 @@ class RobotProperties:
         self._spec = spec
         self._env_of_world = None if worlds.is_identity else torch.tensor(worlds.env_of_world, device=device)
         self._links, self._bodies, self._geoms = (torch.tensor(ids, device=device) for ids in (layout.links, bodies, geoms))
+        self._root = layout.links[0]  # a number, for a tensor as an index makes the host wait
         self._bind(model, solver, layout)
         parents = solver.mjw_model.body_parentid.numpy()
         self._above = torch.tensor(_at_or_above(parents)[:, bodies], device=device)
@@ -106,7 +107,7 @@ class RobotProperties:
     @property
     def root_com(self) -> torch.Tensor:
         """The root's centre of mass (worlds, 3) in its link frame. [m]"""
-        return self._by_link["body_com"][:, self._links[0]]
+        return self._by_link["body_com"][:, self._root]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return copies of what was set."""
