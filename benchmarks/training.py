@@ -58,7 +58,8 @@ def train(name: str, *, data: Path, out: Path, minutes: float) -> RunSummary:
     overrides = [*training.overrides, "logging.console=plain"]
     composed = compose(manager.registry, task=training.task, preset="laptop", options=options, overrides=overrides)
     print(f"{name}: preset laptop: {'  '.join(composed.preset_changes)}", flush=True)
-    summary = launch(composed.cfg, manager, time_budget_s=60.0 * minutes, on_stage=StageLine())
+    with StageLine() as stage:
+        summary = launch(composed.cfg, manager, time_budget_s=60.0 * minutes, on_stage=stage)
     zero_action = None if summary.zero_action is None else summary.zero_action.tracked_fraction
     draw_curves(summary.run_dir / "metrics.jsonl", out / f"{name}.png", zero_action=zero_action)
     show_summary(summary)

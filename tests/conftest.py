@@ -11,8 +11,6 @@ from grail_framework.config.hardware import has_nvidia_gpu
 from grail_framework.testing.fakes import write_box_library
 
 REPO = Path(__file__).resolve().parents[1]
-
-
 HAS_ISAACLAB = find_spec("isaaclab") is not None
 ISAACLAB_FOLDER = REPO / "tests" / "engine" / "isaaclab"
 NO_ISAACLAB = (
@@ -34,7 +32,7 @@ def pytest_report_header():
 
 def pytest_ignore_collect(collection_path):
     """Leave out modules that import Isaac Lab, Newton or Warp where they are not."""
-    return True if collection_path == ISAACLAB_FOLDER and not HAS_ISAACLAB else None
+    return True if not HAS_ISAACLAB and collection_path.is_relative_to(ISAACLAB_FOLDER) else None
 
 
 def pytest_collection_modifyitems(config, items):

@@ -34,7 +34,8 @@ def demo(state: CliState, seconds: float, num_envs: int, experiment_dir: str | N
     from grail_framework.runs.curves import draw_curves
     from grail_framework.runs.launch import launch
 
-    summary = launch(composed.cfg, state.manager, time_budget_s=seconds, on_stage=StageLine())
+    with StageLine() as stage:
+        summary = launch(composed.cfg, state.manager, time_budget_s=seconds, on_stage=stage)
     zero_action = None if summary.zero_action is None else summary.zero_action.tracked_fraction
     picture = draw_curves(summary.run_dir / "metrics.jsonl", summary.run_dir / "curves.png", zero_action=zero_action)
     click.echo()

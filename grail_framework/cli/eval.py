@@ -68,12 +68,13 @@ def evaluate(
     _check_writable(target)
 
     from grail_framework.cli.run_report import StageLine
+    from grail_framework.logging.stages import listening
 
-    stage = StageLine()
-    stage("loading PyTorch")
-    from grail_framework.evaluation.checkpoints import evaluate_checkpoint
+    with StageLine() as stage, listening(stage):
+        stage("loading PyTorch")
+        from grail_framework.evaluation.checkpoints import evaluate_checkpoint
 
-    result = evaluate_checkpoint(cfg, file, manager, baseline=baseline, on_stage=stage)
+        result = evaluate_checkpoint(cfg, file, manager, baseline=baseline, on_stage=stage)
 
     import json
 

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "tasks": ("grail_framework.cli.tasks:tasks", "List tasks, show the values of one."),
     "terms": ("grail_framework.cli.terms:terms", "List observations, rewards and all else that plugins provide."),
     "replay-nan": ("grail_framework.cli.replay_nan:replay_nan", "Say how an environment became invalid."),
+    "warmup": ("grail_framework.cli.warmup:warmup", "Compile what a run of a task will need."),
     "bench": ("grail_framework.cli.bench:bench", "Measure speeds beside their references."),
     "doctor": ("grail_framework.cli.doctor:doctor", "Check this installation."),
 }

@@ -77,11 +77,11 @@ def run(
         return
     from grail_framework.cli.run_report import StageLine, show_summary
 
-    stage = StageLine(silent=not _is_first_process())
-    stage("loading PyTorch")
-    from grail_framework.runs.launch import launch
+    with StageLine(silent=not _is_first_process()) as stage:
+        stage("loading PyTorch")
+        from grail_framework.runs.launch import launch
 
-    summary = launch(composed.cfg, manager, time_budget_s=None if minutes is None else 60.0 * minutes, on_stage=stage)
+        summary = launch(composed.cfg, manager, time_budget_s=None if minutes is None else 60.0 * minutes, on_stage=stage)
     if _is_first_process():
         click.echo()
         show_summary(summary)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import broadcast_object_list, gather_object
 
 from grail_framework.config.compose import config_digest
+from grail_framework.config.hardware import GPU_ENGINE, plain_name
 from grail_framework.config.structure import to_plain
 from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import ConfigError, PluginLoadError
@@ -20,6 +21,7 @@ from grail_framework.learning.distributed import make_accelerator
 from grail_framework.learning.rng import seed_everything
 from grail_framework.learning.runner import OnPolicyRunner
 from grail_framework.logging.run_log import run_log
+from grail_framework.logging.stages import StageLog, listening
 from grail_framework.logging.writer import WriterContext, build_writers
 from grail_framework.plugins.context import RunContext
 from grail_framework.plugins.records import compare_plugin_sets
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from grail_framework.evaluation.rollout import Policy
     from grail_framework.evaluation.score import Evaluation
     from grail_framework.learning.networks import ActorCritic
+    from grail_framework.logging.stages import StageListener
     from grail_framework.plugins.manager import GrailPluginManager
     from grail_framework.runs.assembly import RunParts
 
@@ -59,7 +62,7 @@ def launch(
     manager: GrailPluginManager,
     *,
     time_budget_s: float | None = None,
-    on_stage: Callable[[str], None] | None = None,
+    on_stage: StageListener | None = None,
 ) -> RunSummary:
     """Train a resolved and checked configuration to its end.
 
@@ -67,7 +70,7 @@ def launch(
         cfg: the configuration, engine and number of environments resolved.
         manager: the loaded plugins.
         time_budget_s: end training with the iteration in which this time is over, if `cfg.iterations` are not done before. [s]
-        on_stage: told in words what is done next, on the main process.
+        on_stage: told in words what is done next, on the main process, until training begins.
 
     Raises:
         RunStoppedError: a signal stopped the run after a checkpoint.
@@ -165,10 +168,11 @@ class _Run:
         accelerator: Accelerator,
         directory: RunDirectory,
         context: RunContext,
-        on_stage: Callable[[str], None] | None,
+        on_stage: StageListener | None,
     ) -> None:
-        self._cfg, self._manager, self._context, self._on_stage = cfg, manager, context, on_stage
+        self._cfg, self._manager, self._context = cfg, manager, context
         self._accelerator, self._directory = accelerator, directory
+        self._stage = StageLog(_log, on_stage if accelerator.is_main_process else None)
         self._stage("reading motions")
         self._parts: RunParts = load_parts(
             cfg,
@@ -178,7 +182,9 @@ class _Run:
             world_size=accelerator.num_processes,
         )
         self._stage(f"building {cfg.num_envs} environments of {self._parts.motions.num_motions} motions ({cfg.engine.name})")
-        self._env: TrackingEnv = build_env(self._parts)
+        with listening(self._stage):
+            self._env: TrackingEnv = build_env(self._parts)
+        self._stage("preparing to train")
         network: ActorCritic = build_network(cfg, manager, self._env)
         self.identity = RunIdentity(
             plugins=manager.plugin_set(),
@@ -206,7 +212,8 @@ class _Run:
         if self._cfg.evaluation.at_start and self.runner.iteration == 0:
             self._stage("evaluating zero action and the untrained policy")
             zero, start = self._evaluate(self._zero), self._evaluate(self._policy)
-        self._stage("training")  # before the writers: the live panel must not be written into
+        self._stage("training")
+        self._stage("")  # before the writers: the live panel must not be written into
         self._open_writers(known={} if start is None else headline(start), time_budget_s=time_budget_s)
         self._manager.run_started(self._context)
         began, before = time.perf_counter(), self.runner.iteration
@@ -275,11 +282,12 @@ class _Run:
         return {} if result is None else headline(result)
 
     def _evaluate(self, policy: Callable[[TrackingEnv], Policy]) -> Evaluation | None:
-        """Evaluate on the main process: in an environment of its own on the CPU, else in the training's, which is put back."""
+        """Evaluate on the main process: on the CPU engine in an environment of its own, else in the training's, which is put back."""
         if not self._accelerator.is_main_process:
             return None
         registry = self._manager.registry
-        if self._parts.device == "cpu":
+        # Isaac Lab simulates one scene per process, on a CPU too.
+        if self._parts.device == "cpu" and plain_name(self._cfg.engine.name) != GPU_ENGINE:
             env = build_env(self._parts, num_envs=min(self._parts.motions.num_motions, self._cfg.num_envs))
             try:
                 return evaluate_short(env, policy(env), registry)
@@ -300,8 +308,3 @@ class _Run:
         return lambda observations: network.action_mean(
             {name: value.to(self.runner.device) for name, value in observations.items()}
         )
-
-    def _stage(self, what: str) -> None:
-        _log.info("%s", what)
-        if self._on_stage is not None and self._accelerator.is_main_process:
-            self._on_stage(what)

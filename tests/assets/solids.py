@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
 
 ELL_OUTLINE = [(0.0, 0.0), (0.2, 0.0), (0.2, 0.1), (0.1, 0.1), (0.1, 0.2), (0.0, 0.2)]
 """An L: a square of 20 cm with a quarter cut out."""
@@ -32,6 +33,23 @@ def mug() -> trimesh.Trimesh:
 
 def torus() -> trimesh.Trimesh:
     return trimesh.creation.torus(0.08, 0.02, major_sections=24, minor_sections=12)
+
+
+def rounded_slab() -> np.ndarray:
+    """Corners of a tilted slab of 2 x 1.2 x 0.06 m, a superquadric: its sides are almost flat, as those of reconstructed stairs are."""
+
+    def power(values: np.ndarray) -> np.ndarray:
+        return np.sign(values) * np.abs(values) ** 0.1
+
+    height, around = np.meshgrid(
+        np.linspace(-0.5 * np.pi, 0.5 * np.pi, 10)[1:-1], np.linspace(-np.pi, np.pi, 20, endpoint=False), indexing="ij"
+    )
+    width = power(np.cos(height))
+    sides = np.stack(
+        (width * power(np.cos(around)), 0.6 * width * power(np.sin(around)), 0.03 * power(np.sin(height))), axis=-1
+    )
+    points = np.concatenate((sides.reshape(-1, 3), [(0.0, 0.0, 0.03), (0.0, 0.0, -0.03)]))
+    return points @ Rotation.from_euler("zxy", [0.5, 0.03, 0.02]).as_matrix().T
 
 
 def arrays(mesh: trimesh.Trimesh) -> tuple[np.ndarray, np.ndarray]:

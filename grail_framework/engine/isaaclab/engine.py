@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from grail_framework.engine.isaaclab.physics import NEWTON, check_backend
+from grail_framework.engine.isaaclab.memory import check_memory, world_size
+from grail_framework.engine.isaaclab.physics import NEWTON, capacity, check_backend
 from grail_framework.engine.isaaclab.session import Session, quietly
 from grail_framework.engine.isaaclab.worlds import world_order
 from grail_framework.engine.objects import scene_objects
@@ -20,7 +21,9 @@ from grail_framework.logging.stages import stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from grail_framework.engine.isaaclab.kernels import KernelLoader, KernelReport
     from grail_framework.engine.isaaclab.worlds import WorldOrder
+    from grail_framework.engine.objects import SceneObjects
     from grail_framework.engine.protocol import ResetState, SceneSpec
 
 _WARM_UP_STEPS: Final = 2
@@ -46,15 +49,21 @@ class IsaacLabEngine:
         self.state = empty_state(spec, device=self.device)
         objects = scene_objects(spec) if spec.objects else None
         worlds = world_order(spec, objects)
-        self._session = Session(spec, worlds.sort(objects))
-        try:
-            with quietly():
-                self._physics: Any = _physics(self._session, spec, self.state, worlds)
-                stage("first physics step")
-                self._warm_up()
-        except BaseException:
-            self._session.close()
-            raise
+        stage("importing Isaac Lab")
+        with quietly():
+            from grail_framework.engine.isaaclab.kernels import compiled_together, without_adjoints
+
+            without_adjoints()
+            _check_memory(spec, objects)
+            with compiled_together(spec.device) as kernels:
+                self.kernels: KernelReport = kernels.report
+                self._session = Session(spec, worlds.sort(objects), kernels)
+                try:
+                    self._physics: Any = _physics(self._session, spec, self.state, worlds)
+                    self._warm_up(kernels)
+                except BaseException:
+                    self._session.close()
+                    raise
 
     @property
     def capturable_reset(self) -> bool:
@@ -76,6 +85,8 @@ class IsaacLabEngine:
             self._physics.write_targets(self._targets)
             self._physics.advance()
             self._refresh()
+        # An actuator's limits turn a target that is no number into full torque; whoever gives one is told by the velocities.
+        self.state.joint_vel.add_(self._targets, alpha=0.0)
 
     def reset(self, mask: torch.Tensor, to: ResetState) -> None:
         """Put the environments of the boolean mask (N,) into the given state and refresh `state`.
@@ -165,11 +176,15 @@ class IsaacLabEngine:
                     "number of environments, objects, table and contact sensors"
                 )
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, kernels: KernelLoader) -> None:
         """Step once, so that everything is compiled and captured, and return to the state before."""
         self._targets = torch.zeros_like(self.state.joint_pos)
         self._physics.read()
         before = self._physics.state_dict()
+        if self.spec.physics == NEWTON:
+            stage("compiling what a step needs")
+            kernels.rehearse(self._physics.launch_all)
+        stage("first physics step")
         for _ in range(_WARM_UP_STEPS):
             self._physics.write_targets(self.state.joint_pos)
             self._physics.advance()
@@ -201,6 +216,19 @@ _PLACED: Final = ("object_pos_w", "object_quat_w", "table_pos_w", "table_quat_w"
 def build(spec: SceneSpec) -> IsaacLabEngine:
     """Make the Isaac Lab engine of a scene (the factory that is registered)."""
     return IsaacLabEngine(spec)
+
+
+def _check_memory(spec: SceneSpec, objects: SceneObjects | None) -> None:
+    """Demand the memory the environments take, where it is known.
+
+    Raises:
+        ConfigError: fewer fit.
+    """
+    if spec.physics != NEWTON:
+        return
+    contacts, constraints = capacity(objects)
+    slots = 0 if objects is None else objects.slots
+    check_memory(world_size(spec, slots=slots, contacts=contacts, constraints=constraints), spec.num_envs, spec.device)
 
 
 def _physics(session: Session, spec: SceneSpec, state: Any, worlds: WorldOrder) -> Any:

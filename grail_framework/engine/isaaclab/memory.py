@@ -43,8 +43,8 @@ _PER_BODY: Final = 600
 _PER_DOF: Final = 600
 _PER_SHAPE: Final = 350
 """Newton's model and states, and the solver's model, which has a row per world. [bytes]"""
-_TRAINING: Final = 256 * KIB
-"""State, reference window, observations and the rollout of an environment. [bytes]"""
+_TRAINING: Final = 480 * KIB
+"""State, reference window, observations, the rollout and the graphs of an environment: measured with pnp_table on an H200. [bytes]"""
 _LEAST_SHOWN: Final = 64
 
 

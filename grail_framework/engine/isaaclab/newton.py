@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import mujoco as _mujoco
 import mujoco_warp
 import newton
 import torch
 import warp as wp
 
+from grail_framework.engine.isaaclab.contact_points import steady_contacts
 from grail_framework.engine.isaaclab.contacts import WORLD_BODY, ContactForces, mujoco_bodies
+from grail_framework.engine.isaaclab.mesh_variants import give_each_world_its_meshes
 from grail_framework.engine.isaaclab.newton_layout import POSE_WIDTH, TWIST_WIDTH, WXYZ, columns, find_layout
 from grail_framework.engine.isaaclab.poses import given_pose, xyzw
 from grail_framework.engine.isaaclab.randomize import RobotProperties
 from grail_framework.engine.isaaclab.scene import OBJECT, ROBOT, TABLE
+from grail_framework.engine.isaaclab.static_pairs import drop_static_pairs
 from grail_framework.engine.protocol import BODY_COM
 from grail_framework.robots.rotations import quat_apply, quat_normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from grail_framework.engine.isaaclab.session import Session
     from grail_framework.engine.isaaclab.worlds import WorldOrder
     from grail_framework.engine.protocol import ResetState, SceneSpec, SceneState
+
+mujoco: Any = _mujoco  # its extension modules carry no types
 
 _FIRST_ENV: Final = "/World/envs/env_0"
 _POSITION: Final = (0, 1, 2)
@@ -58,6 +64,32 @@ def drive_by_position(session: Session) -> None:
     NewtonManager.register_callback(change, PhysicsEvent.MODEL_INIT, order=100, name="drive_by_position", wrap_weak_ref=False)
 
 
+def collide_boxes_exactly(solver: Any) -> None:
+    """Let boxes collide with boxes as in MuJoCo, by their faces and edges.
+
+    The general search for convex shapes, which MuJoCo Warp would use as well, gives all contact points of two boxes one depth, and in
+    some steps two points instead of four: a foot on a table sinks in by millimetres and rocks.
+    """
+    solver.mjw_model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_NATIVECCD)  # MuJoCo Warp's switch for this and no more
+
+
+def mend_collisions(variant: Sequence[int]) -> None:
+    """Make the solver that Isaac Lab has built collide with what is in each world, and with nothing that cannot move.
+
+    Args:
+        variant: (num_envs,) number of the object in each environment.
+
+    Raises:
+        AssetError: MuJoCo refuses a mesh.
+    """
+    from isaaclab_newton.physics import NewtonManager
+
+    solver: Any = NewtonManager._solver
+    steady_contacts()
+    drop_static_pairs(solver.mjw_model, solver.mj_model)
+    give_each_world_its_meshes(solver, variant)
+
+
 class NewtonPhysics:
     """Reads and writes a Newton simulation that Isaac Lab has built."""
 
@@ -76,6 +108,7 @@ class NewtonPhysics:
         self._worlds = worlds
         self.model: Any = NewtonManager.get_model()
         self.solver: Any = NewtonManager._solver
+        collide_boxes_exactly(self.solver)
         self._graph: Any = None
         self.layout = find_layout(self.model, spec.robot, num_envs=spec.num_envs)
         self._bind(spec.num_envs)
@@ -217,6 +250,13 @@ class NewtonPhysics:
     def read_contacts(self) -> None:
         """Refresh the contact forces of the scene's state, those of the last substep."""
         self.contacts.update()
+
+    def launch_all(self) -> None:
+        """Launch everything that steps and resets launch, for no environment; what it leaves in the arrays is meaningless."""
+        self._substeps()
+        self.contacts.update()
+        nobody = torch.zeros(self._spec.num_envs, dtype=torch.bool, device=self.joint_q.device)
+        self._write(nobody, self.joint_q, self.joint_qd)
 
     def bare_step(self) -> Callable[[], None]:
         """Return what advances the same model under the same controls by `decimation` steps of MuJoCo Warp, and nothing else."""

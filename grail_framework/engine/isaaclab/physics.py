@@ -53,16 +53,22 @@ def physics_cfg(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     return PhysxCfg(**_PHYSX_BUFFERS)
 
 
+def capacity(objects: SceneObjects | None) -> tuple[int, int]:
+    """Return for how many contact points, on average, and for how many constraint rows an environment has room with Newton."""
+    extra = 0 if objects is None else 2 * objects.slots
+    return _CONTACTS + extra, _CONSTRAINTS + 4 * extra
+
+
 def _newton(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonShapeCfg
 
-    extra = 0 if objects is None else 2 * objects.slots
+    contacts, constraints = capacity(objects)
     solver = MJWarpSolverCfg(
         integrator="implicitfast",
         iterations=spec.solver_iterations,
         ls_iterations=_LINE_SEARCH_ITERATIONS,
-        njmax=_CONSTRAINTS + 4 * extra,
-        nconmax=_CONTACTS + extra,
+        njmax=constraints,
+        nconmax=contacts,
         disable_sensors=True,
         # Newton's own step is the first and the last of a control step: its state is copied to MuJoCo's with the first.
         update_data_interval=min(spec.decimation, 2),

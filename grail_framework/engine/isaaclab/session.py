@@ -16,6 +16,7 @@ from grail_framework.logging.stages import stage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from grail_framework.engine.isaaclab.kernels import KernelLoader
     from grail_framework.engine.objects import SceneObjects
     from grail_framework.engine.protocol import SceneSpec
 
@@ -25,13 +26,12 @@ _log: Final = logging.getLogger(__name__)
 class Session:
     """The one simulation of this process: Isaac Lab keeps its simulation in module-level state."""
 
-    def __init__(self, spec: SceneSpec, objects: SceneObjects | None) -> None:
-        """Build it.
+    def __init__(self, spec: SceneSpec, objects: SceneObjects | None, kernels: KernelLoader) -> None:
+        """Build it, while kernels that it will need are compiled.
 
         Raises:
             ConfigError: this process has a simulation already, or the physics backend cannot be used.
         """
-        stage("importing Isaac Lab")
         with quietly():
             from isaaclab.app import launch_simulation
             from isaaclab.scene import InteractiveScene
@@ -42,6 +42,8 @@ class Session:
                     "Isaac Lab simulates one scene per process, and this one has a scene already; close its engine first"
                 )
             with ExitStack() as stack:
+                if spec.physics == NEWTON:
+                    kernels.begin_newton(objects=objects is not None)
                 stage("building the scene")
                 cfg = scene_cfg(spec, objects)
                 launcher: dict[str, Any] = {"device": spec.device, "headless": True}
@@ -62,11 +64,9 @@ class Session:
                 stage("loading physics kernels")
                 self.simulation.reset()
                 if spec.physics == NEWTON:
-                    from isaaclab_newton.physics import NewtonManager
+                    from grail_framework.engine.isaaclab.newton import mend_collisions
 
-                    from grail_framework.engine.isaaclab.mesh_variants import give_each_world_its_meshes
-
-                    give_each_world_its_meshes(NewtonManager._solver, objects.env_body if objects else (0,) * spec.num_envs)
+                    mend_collisions(objects.env_body if objects else (0,) * spec.num_envs)
                 self.scene.reset()
                 self._open = stack.pop_all()
 

@@ -79,7 +79,9 @@ def test_each_object_rests_at_its_own_height(engines, env):
     assert height == pytest.approx(reference.state.object_pos_w[env, 2].item(), abs=1e-3)
     assert engine.state.object_lin_vel_w[env].norm() < 0.02
     if OBJECTS[ENVS[env]] != "ball":
-        torch.testing.assert_close(engine.state.object_quat_w[env].abs(), torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=5e-3, rtol=0.0)
+        torch.testing.assert_close(
+            engine.state.object_quat_w[env].abs(), torch.tensor([1.0, 0.0, 0.0, 0.0]), atol=5e-3, rtol=0.0
+        )
 
 
 @pytest.mark.slow

@@ -102,7 +102,9 @@ def stiff_robot():
     robot = g1_43dof()
     legs = ("hip", "knee", "ankle", "waist")
     bodies = tuple(
-        attrs.evolve(body, joint=attrs.evolve(body.joint, stiffness=20.0 * body.joint.stiffness, damping=5.0 * body.joint.damping))
+        attrs.evolve(
+            body, joint=attrs.evolve(body.joint, stiffness=20.0 * body.joint.stiffness, damping=5.0 * body.joint.damping)
+        )
         if body.joint is not None and any(part in body.joint.name for part in legs)
         else body
         for body in robot.bodies
