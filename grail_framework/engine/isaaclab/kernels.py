@@ -115,9 +115,7 @@ class KernelLoader:
     """Begins to load modules, notes which are wanted, and waits for them."""
 
     def __init__(self, device: str) -> None:
-        # On a CPU it is no news that there is no driver for a GPU.
-        with _replaced(wp.config, "log_level", wp.LOG_ERROR if device == "cpu" else wp.config.log_level):
-            wp.init()
+        wp.init()
         self._device = wp.get_device(device)
         self._owner = threading.get_ident()
         compilers = how_many()

@@ -91,11 +91,11 @@ def test_each_object_weighs_what_it_weighs_in_the_other_engine(engines):
     body = int(np.flatnonzero(solver.mjc_body_to_newton.numpy()[0] == engine._physics.layout.object_body)[0])
     model = solver.mjw_model
     for env, theirs in enumerate(reference._models):
-        other = theirs.body("scene:object").id
-        assert model.body_mass.numpy()[env, body] == pytest.approx(theirs.body_mass[other], rel=1e-5)
-        np.testing.assert_allclose(model.body_ipos.numpy()[env, body], theirs.body_ipos[other], atol=1e-6)
+        other, world = theirs.body("scene:object").id, engine._physics._worlds.world_of_env[env]
+        assert model.body_mass.numpy()[world, body] == pytest.approx(theirs.body_mass[other], rel=1e-5)
+        np.testing.assert_allclose(model.body_ipos.numpy()[world, body], theirs.body_ipos[other], atol=1e-6)
         np.testing.assert_allclose(
-            _tensor(model.body_inertia.numpy()[env, body], model.body_iquat.numpy()[env, body]),
+            _tensor(model.body_inertia.numpy()[world, body], model.body_iquat.numpy()[world, body]),
             _tensor(theirs.body_inertia[other], theirs.body_iquat[other]),
             rtol=1e-3,
             atol=1e-3 * theirs.body_inertia[other].max(),
