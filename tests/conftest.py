@@ -19,6 +19,7 @@ NO_ISAACLAB = (
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "ovphysx: needs the package of that name; deselected where it is not installed")
     config.addinivalue_line("markers", "isaaclab: needs the extra isaaclab; deselected where it is not installed")
     # Compiled once for all runs of the tests: the kernels of one scene take minutes. Warp would look below XDG_CACHE_HOME, which the
     # tests move.
@@ -36,8 +37,9 @@ def pytest_ignore_collect(collection_path):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect tests of the device where there is none, and of Isaac Lab where it is not installed."""
-    missing = {name for name, there in (("gpu", has_nvidia_gpu()), ("isaaclab", HAS_ISAACLAB)) if not there}
+    """Deselect tests of the device where there is none, and of packages that are not installed."""
+    present = {"gpu": has_nvidia_gpu(), "isaaclab": HAS_ISAACLAB, "ovphysx": find_spec("ovphysx") is not None}
+    missing = {name for name, there in present.items() if not there}
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

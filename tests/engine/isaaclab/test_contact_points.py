@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import pytest
-
-pytest.importorskip("mujoco_warp", reason="comes with the isaaclab extra")
-
 import mujoco
 import mujoco_warp
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from grail_framework.engine.isaaclab.contact_points import steady_contacts

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
+import mujoco
+import mujoco_warp
 import numpy as np
 import pytest
 import torch
-
-from grail_framework.engine.protocol import ContactSensorSpec
-from grail_framework.errors import ConfigError
-
-pytest.importorskip("warp", reason="comes with the isaaclab extra")
-
-import mujoco
-import mujoco_warp
 import warp as wp
 
 from grail_framework.engine.isaaclab.contacts import WORLD_BODY, ContactForces, mujoco_bodies
+from grail_framework.engine.protocol import ContactSensorSpec
+from grail_framework.errors import ConfigError
 
 LINKS = ("torso", "hand", "fingertip", "shield", "palm")
 SENSORS = {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-import pytest
-
-pytest.importorskip("warp", reason="comes with the isaaclab extra")
-
 import attrs
 import mujoco
 import mujoco_warp
+import pytest
 import torch
 import warp as wp
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("mujoco_warp", reason="comes with the isaaclab extra")
-
 import mujoco
 import mujoco_warp
 import numpy as np
+import pytest
 import trimesh
 import warp as wp
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
-pytest.importorskip("isaaclab", reason="comes with the isaaclab extra")
-
 import attrs
+import pytest
 import torch
 from pxr import Usd, UsdPhysics
 
@@ -44,7 +41,7 @@ DEVICE = "cuda:0" if has_nvidia_gpu() else "cpu"
 SLAB_WEIGHT = (SLAB_MASS + FLAP_MASS) * GRAVITY
 AT_REST = torch.zeros(1, 1)
 
-simulated = pytest.mark.skipif(installed_version("ovphysx") is None, reason="ovphysx is an extra of isaaclab")
+simulated = pytest.mark.ovphysx
 
 
 @pytest.fixture

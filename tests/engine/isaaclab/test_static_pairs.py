@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("mujoco_warp", reason="comes with the isaaclab extra")
-
 import mujoco
 import mujoco_warp
+import pytest
 
 from grail_framework.engine.isaaclab.static_pairs import drop_static_pairs
 
