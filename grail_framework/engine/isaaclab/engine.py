@@ -226,7 +226,7 @@ def _check_memory(spec: SceneSpec, objects: SceneObjects | None) -> None:
     """
     if spec.physics != NEWTON:
         return
-    contacts, constraints = capacity(objects)
+    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic)
     slots = 0 if objects is None else objects.slots
     check_memory(world_size(spec, slots=slots, contacts=contacts, constraints=constraints), spec.num_envs, spec.device)
 

@@ -1,7 +1,7 @@
 """The USD files Isaac Lab builds a scene from: robot, objects, table, ground. Kept in the user's cache, named by their content.
 
 Newton's MuJoCo solver wants homogeneous worlds: the same number and type of shapes at each position of every environment. So an
-object is a fixed number of convex meshes; where it has fewer pieces, specks deep inside its first piece fill the rest.
+object is a fixed number of convex meshes; where it has fewer pieces, specks deep inside its largest piece fill the rest.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UsdPhysics: Any = pxr.UsdPhysics
 UsdShade: Any = pxr.UsdShade
 Vt: Any = pxr.Vt
 
-_RECIPE: Final = 4
+_RECIPE: Final = 5
 """Counts up when a file would be written otherwise."""
 _GROUND_PRIORITY: Final = 1
 _OBJECT_PRIORITY: Final = 2
@@ -97,7 +97,7 @@ def object_usd(body: SimulatedObject, *, slots: int, dynamic: bool, fixed: bool 
         _add_mass(root, body.mass, body.asset.com, body.mass * body.asset.gyration)
         material = _material(stage, body.friction)
         pieces = [piece.vertices for piece in body.asset.pieces]
-        pieces += [_speck(body.asset.pieces[0])] * (slots - len(pieces))
+        pieces += [_speck(max(body.asset.pieces, key=lambda piece: piece.volume))] * (slots - len(pieces))
         for index, points in enumerate(pieces):
             _add_hull(stage, f"/Object/piece_{index}", points, material)
         stage.GetRootLayer().Save()

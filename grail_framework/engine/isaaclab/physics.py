@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 NEWTON: Final = "newton"
 _LINE_SEARCH_ITERATIONS: Final = 50
 _CONTACTS: Final = 64
-"""Contact points per environment, on average over all of them: Newton keeps them in one pool."""
+"""Contact points per environment, on average over all of them: Newton keeps them in one pool, and pairs of shapes that may touch in
+another as large. A G1 that stands on stairs has 12 of both, one that has fallen there 25."""
 _CONSTRAINTS: Final = 400
 """Constraint rows of one environment: four for each contact point, one for each joint at its limit."""
 _PHYSX_BUFFERS: Final[dict[str, Any]] = {
@@ -53,16 +54,17 @@ def physics_cfg(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     return PhysxCfg(**_PHYSX_BUFFERS)
 
 
-def capacity(objects: SceneObjects | None) -> tuple[int, int]:
+def capacity(objects: SceneObjects | None, *, dynamic: bool) -> tuple[int, int]:
     """Return for how many contact points, on average, and for how many constraint rows an environment has room with Newton."""
-    extra = 0 if objects is None else 2 * objects.slots
+    # The pieces of a dynamic object may all lie on something; those of a kinematic one touch nothing but the robot.
+    extra = 2 * objects.slots if objects is not None and dynamic else 0
     return _CONTACTS + extra, _CONSTRAINTS + 4 * extra
 
 
 def _newton(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonShapeCfg
 
-    contacts, constraints = capacity(objects)
+    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic)
     solver = MJWarpSolverCfg(
         integrator="implicitfast",
         iterations=spec.solver_iterations,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grail_framework.engine.isaaclab.physics import NEWTON, physics_cfg
 from grail_framework.engine.isaaclab.scene import scene_cfg
-from grail_framework.errors import ConfigError
+from grail_framework.errors import AssetError, ConfigError
 from grail_framework.logging.stages import stage
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Session:
 
         Raises:
             ConfigError: this process has a simulation already, or the physics backend cannot be used.
+            AssetError: an asset cannot be converted, or the solver refuses one.
         """
         with quietly():
             from isaaclab.app import launch_simulation
@@ -62,7 +63,13 @@ class Session:
 
                     allow_pinned_memory_without_cuda()
                 stage("loading physics kernels")
-                self.simulation.reset()
+                try:
+                    self.simulation.reset()
+                except ValueError as error:
+                    reason = " ".join(line.strip() for line in str(error).removeprefix("Error: ").splitlines())
+                    raise AssetError(
+                        f"the solver refuses the scene ({reason}); check mass, inertia and shape of robot and objects"
+                    ) from error
                 if spec.physics == NEWTON:
                     from grail_framework.engine.isaaclab.newton import mend_collisions
 
