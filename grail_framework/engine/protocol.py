@@ -181,3 +181,12 @@ class RandomizingEngine(Protocol):
     def randomize(self, quantity: str, mask: torch.Tensor, values: torch.Tensor) -> None:
         """Set a property of the environments of the mask (N,), relative to the robot's own description, not to the last call."""
         ...
+
+
+@runtime_checkable
+class BoundedEngine(Protocol):
+    """What an engine offers beside `Engine` when its room for contacts is bounded and what does not fit is dropped."""
+
+    def drain_overflows(self) -> torch.Tensor:
+        """Return in how many environments contacts were dropped since the last call, a scalar; nothing waits for the device."""
+        ...

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from grail_framework.engine.protocol import BoundedEngine
 from grail_framework.envs.capture import StepGraphs, graph_maker
 from grail_framework.envs.command import ReferenceCommand
 from grail_framework.envs.curriculums import CurriculumPipeline
@@ -228,7 +229,7 @@ class TrackingEnv:
         """Return what was accumulated since the last call, as scalars on the device, and start anew.
 
         Rewards and tracking errors are means per control step, terminations the number of times a term fired per environment and
-        control step, curricula what each term gave last.
+        control step, curricula what each term gave last, overflows the number of environments whose contacts did not all fit.
         """
         steps = self._steps.clamp_min(1.0)
         rate = self.terminations.counts / (steps * self.num_envs)
@@ -240,6 +241,8 @@ class TrackingEnv:
         ):
             metrics |= {f"{prefix}{name}": value for name, value in zip(names, values, strict=True)}
         metrics["env/invalid_env_resets"] = self.guard.resets.clone()
+        if isinstance(self.engine, BoundedEngine):
+            metrics["env/contact_overflows"] = self.engine.drain_overflows().float()
         for accumulator in self._accumulators().values():
             accumulator.zero_()
         return metrics | self.curriculums.metrics()

@@ -173,6 +173,7 @@ class _Run:
         self._cfg, self._manager, self._context = cfg, manager, context
         self._accelerator, self._directory = accelerator, directory
         self._stage = StageLog(_log, on_stage if accelerator.is_main_process else None)
+        self._told_of_overflow = False
         self._stage("reading motions")
         self._parts: RunParts = load_parts(
             cfg,
@@ -245,6 +246,15 @@ class _Run:
             records = self._env.drain_invalid()
             folder = self._directory.path / FOLDER
             write_dumps(records, self._cfg, folder, iteration=iteration, rank=self._context.rank)
+        dropped = metrics.get("env/contact_overflows", 0.0)
+        if dropped > 0.0 and not self._told_of_overflow:
+            self._told_of_overflow = True
+            _log.warning(
+                "contacts did not fit in %d environments of iteration %d, and the solver dropped some; fewer convex pieces need less room "
+                "(scene.object.max_pieces). Told once; env/contact_overflows in metrics.jsonl has every iteration",
+                int(dropped),
+                iteration,
+            )
         self._manager.iteration_finished(self._context, metrics)
 
     def on_checkpoint(self, path: Path) -> None:

@@ -40,3 +40,10 @@ def test_an_invalid_environment_spoils_no_metric(make_env, pnp_cfg):
     env.state.object_pos_w[0] = float("nan")
     env.step(torch.zeros(env.num_envs, env.num_actions))
     assert all(value.isfinite() for value in env.drain_metrics().values())
+
+
+def test_contacts_that_an_engine_dropped_are_counted(make_env, pnp_cfg):
+    env = make_env(pnp_cfg)
+    assert "env/contact_overflows" not in env.drain_metrics()
+    env.engine.drain_overflows = lambda: torch.tensor(3)
+    assert env.drain_metrics()["env/contact_overflows"].item() == 3.0

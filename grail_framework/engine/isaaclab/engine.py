@@ -127,6 +127,10 @@ class IsaacLabEngine:
             self._physics.randomize(quantity, mask, values)
             self._physics.read()
 
+    def drain_overflows(self) -> torch.Tensor:
+        """Return in how many environments contacts were dropped since the last call; PhysX prints what it drops, and says 0 here."""
+        return self._physics.drain_overflows()
+
     def bare_step(self) -> Callable[[], None]:
         """Return what advances the same model under the same controls by one control step of physics, and nothing else."""
         return self._physics.bare_step()

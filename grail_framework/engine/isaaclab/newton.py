@@ -37,6 +37,14 @@ _FIRST_ENV: Final = "/World/envs/env_0"
 _POSITION: Final = (0, 1, 2)
 _LINEAR: Final = (0, 1, 2)
 _ANGULAR: Final = (3, 4, 5)
+_DROPPED: Final = int(
+    mujoco_warp.OverflowType.NEFC
+    | mujoco_warp.OverflowType.NJMAX_NNZ
+    | mujoco_warp.OverflowType.BROADPHASE
+    | mujoco_warp.OverflowType.NARROWPHASE
+    | mujoco_warp.OverflowType.CCD
+)
+"""MuJoCo Warp's flags of a world in which contacts or constraint rows were dropped."""
 _KEPT: Final = (
     *("joint_q", "joint_qd", "body_q", "body_qd", "targets", "controls", "warm_start", "joint_force"),
     *("mocap_pos", "mocap_quat", "joint_frames"),
@@ -142,6 +150,7 @@ class NewtonPhysics:
         self.body_qd = wp.to_torch(arrays.body_qd).view(n, layout.bodies * TWIST_WIDTH)
         self.targets = wp.to_torch(control.joint_target_q).view(n, layout.coords)
         self.controls = wp.to_torch(data.ctrl)
+        self.overflow = wp.to_torch(data.overflow)
         self.warm_start = wp.to_torch(data.qacc_warmstart)
         self.joint_force = wp.to_torch(data.qfrc_actuator)
         self.mocap_pos = wp.to_torch(data.mocap_pos)
@@ -257,6 +266,12 @@ class NewtonPhysics:
         self.contacts.update()
         nobody = torch.zeros(self._spec.num_envs, dtype=torch.bool, device=self.joint_q.device)
         self._write(nobody, self.joint_q, self.joint_qd)
+
+    def drain_overflows(self) -> torch.Tensor:
+        """Return in how many environments contacts or their constraints did not fit since the last call, and forget it."""
+        count = ((self.overflow & _DROPPED) != 0).sum()
+        self.overflow.zero_()
+        return count
 
     def bare_step(self) -> Callable[[], None]:
         """Return what advances the same model under the same controls by `decimation` steps of MuJoCo Warp, and nothing else."""

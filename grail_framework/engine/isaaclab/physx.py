@@ -117,6 +117,10 @@ class PhysxPhysics:
             forces = sensor.data.force_matrix_w.torch[:, :, 0] if filtered else sensor.data.net_forces_w.torch
             buffer.copy_(forces[:, places])
 
+    def drain_overflows(self) -> torch.Tensor:
+        """Return 0: PhysX prints what does not fit into its buffers, and tells no one else."""
+        return torch.zeros((), device=self._spec.device)
+
     def bare_step(self) -> Callable[[], None]:
         """Return what advances the same model under the same controls by `decimation` physics steps, and nothing else."""
 

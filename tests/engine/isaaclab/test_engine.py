@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import mujoco_warp
 import pytest
 import torch
 
@@ -214,6 +215,15 @@ def test_a_lost_environment_is_seen_and_harms_no_other(engine, broken):
     step(engine, 2)
     assert all(value.isfinite().all() for value in buffers(engine).values())
     assert engine.state.root_pos_w[1, 2] > 0.7
+
+
+def test_contacts_that_do_not_fit_are_counted(engine):
+    engine.drain_overflows()
+    flags = engine._physics.overflow
+    flags[1] = int(mujoco_warp.OverflowType.NEFC | mujoco_warp.OverflowType.NARROWPHASE)
+    flags[2] = int(mujoco_warp.OverflowType.LS_ITERATIONS)
+    assert int(engine.drain_overflows()) == 1
+    assert int(engine.drain_overflows()) == 0
 
 
 def test_wrong_shapes_and_missing_poses_are_named(engine):
