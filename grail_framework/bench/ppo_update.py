@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,7 @@ import attrs
 import torch
 from accelerate import Accelerator
 
-from grail_framework.bench.timing import alternating, seconds
+from grail_framework.bench.timing import alternating, count_waits, seconds
 from grail_framework.config import PpoCfg
 from grail_framework.errors import ConfigError
 from grail_framework.learning.capture import captures_inference
@@ -105,8 +104,8 @@ def compare(size: UpdateSize, device: torch.device, repeats: int, cfg: PpoCfg | 
     details["rsl_rl_returns_ms"] = _median_ms(pair.estimate_theirs, device, repeats)
     details |= _acting(pair, eager, device, repeats)
     if device.type == "cuda":
-        details["waits"] = float(_count_waits(pair.update_ours))
-        details["rsl_rl_waits"] = float(_count_waits(pair.update_theirs))
+        details["waits"] = float(count_waits(pair.update_ours))
+        details["rsl_rl_waits"] = float(count_waits(pair.update_theirs))
     return Comparison(ours=ours, rsl_rl=theirs, details=details)
 
 
@@ -135,17 +134,6 @@ def _acting(pair: _Pair, eager: _Pair, device: torch.device, repeats: int) -> di
 def _median_ms(work: Callable[[], object], device: torch.device, repeats: int) -> float:
     work()
     return 1e3 * statistics.median(seconds(work, device) for _ in range(repeats))
-
-
-def _count_waits(work: Callable[[], object]) -> int:
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            work()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sum("synchronizing CUDA operation" in str(warning.message) for warning in caught)
 
 
 class _Pair:

@@ -392,11 +392,8 @@ class TrackingEnv:
     def stateful_terms(self) -> Iterator[tuple[str, BoundTerm]]:
         """Iterate over the terms that are classes, by kind and name."""
         observed = {key: once.term for key, once in self._observed.items()}
-        for kind, terms in (
-            ("termination", self.terminations.terms),
-            ("reward", self.rewards.terms),
-            ("observation", observed),
-        ):
+        kinds = {"termination": self.terminations.terms, "reward": self.rewards.terms, "observation": observed}
+        for kind, terms in kinds.items():
             for name, term in terms.items():
                 if term.instance is not None:
                     yield f"{kind}/{name}", term

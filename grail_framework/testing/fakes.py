@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import torch
 
-from grail_framework.engine.protocol import SceneState
+from grail_framework.engine.state import empty_state
 from grail_framework.motion.clip import MotionClip, ObjectTrack
 from grail_framework.robots.kinematics import Kinematics
 
@@ -33,32 +33,7 @@ class KinematicEngine:
         self.spec = spec
         self.device = torch.device(spec.device)
         self._kinematics = Kinematics(spec.robot, self.device)
-        n, joints, bodies = spec.num_envs, spec.robot.num_joints, len(spec.robot.bodies)
-        identity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=self.device)
-
-        def zeros(*shape: int) -> torch.Tensor:
-            return torch.zeros(n, *shape, device=self.device)
-
-        self.state = SceneState(
-            root_pos_w=zeros(3),
-            root_quat_w=identity.repeat(n, 1),
-            root_lin_vel_w=zeros(3),
-            root_ang_vel_w=zeros(3),
-            joint_pos=zeros(joints),
-            joint_vel=zeros(joints),
-            joint_torque=zeros(joints),
-            body_pos_w=zeros(bodies, 3),
-            body_quat_w=zeros(bodies, 4),
-            body_lin_vel_w=zeros(bodies, 3),
-            body_ang_vel_w=zeros(bodies, 3),
-            object_pos_w=zeros(3),
-            object_quat_w=identity.repeat(n, 1),
-            object_lin_vel_w=zeros(3),
-            object_ang_vel_w=zeros(3),
-            table_pos_w=zeros(3),
-            table_quat_w=identity.repeat(n, 1),
-            contact_forces={name: zeros(len(sensor.links), 3) for name, sensor in spec.contact_sensors.items()},
-        )
+        self.state = empty_state(spec, device=self.device)
         self.refresh()
 
     def refresh(self) -> None:
