@@ -60,7 +60,8 @@ class OnPolicyRunner:
     `iteration` iterations are done. `state_dict` holds all that a bitwise continuation needs. `writer` and `checkpointer` are
     the main process's (None elsewhere) and may be set until `learn` is called; observers hear of iterations on every rank.
     `evaluate`, called with the number of iterations done, returns metrics that are reported with the iteration's; it must leave the
-    training as it found it. `engine_clock` is marked by the environment before and after all that its engine does.
+    training as it found it. `engine_clock` is marked by the environment before and after what its engine does; where the
+    environment's step is replayed from CUDA graphs, resets are inside of one and count as the environment's.
     """
 
     def __init__(

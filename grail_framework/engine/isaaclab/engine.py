@@ -99,7 +99,6 @@ class IsaacLabEngine:
         with self._same_stream():
             self._physics.reset(mask, to)
             self._physics.read()
-        self.state.joint_torque.masked_fill_(mask.unsqueeze(1), 0.0)
 
     def set_root_velocity(self, mask: torch.Tensor, lin_vel_w: torch.Tensor, ang_vel_w: torch.Tensor) -> None:
         """Give the root in the environments of the mask (N,) other velocities (N, 3), linear of its centre of mass."""

@@ -188,6 +188,7 @@ class NewtonPhysics:
                 (state.object_lin_vel_w, self.body_qd, columns([spin], _LINEAR)),
                 (state.object_ang_vel_w, self.body_qd, columns([spin], _ANGULAR)),
             ]
+        self._in_order = self._worlds.is_identity  # asked once: the answer takes a look at every environment
         self._env_of_world = torch.tensor(self._worlds.env_of_world, device=device)
         self._world_of_env = torch.tensor(self._worlds.world_of_env, device=device)
         self._gathers = [
@@ -212,7 +213,7 @@ class NewtonPhysics:
 
     def _by_world(self, values: torch.Tensor) -> torch.Tensor:
         """Order rows (N, ...) of environments by world."""
-        return values if self._worlds.is_identity else values.index_select(0, self._env_of_world)
+        return values if self._in_order else values.index_select(0, self._env_of_world)
 
     # --- A step ---
 

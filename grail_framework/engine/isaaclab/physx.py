@@ -159,6 +159,7 @@ class PhysxPhysics:
             _keep(mask, self._state.table_quat_w, quat_normalize(quat))
         for force in self._state.contact_forces.values():
             force.masked_fill_(mask[:, None, None], 0.0)
+        self._state.joint_torque.masked_fill_(mask.unsqueeze(1), 0.0)
 
     def _put_robot(self, rows: Any, to: ResetState) -> None:
         pose = torch.cat((to.root_pos_w + self._origins, xyzw(quat_normalize(to.root_quat_w))), dim=1)
