@@ -18,9 +18,10 @@ setup: ## Create .venv with everything `grail run` needs (EXTRAS="isaaclab wandb
 demo: setup ## Train for about a minute on this machine and show what came of it
 	@$(BIN)/grail demo
 
-test: ## Run the test suite
+# A file is one worker's: fixtures of a module are made once, and a process builds one Isaac Lab simulation after another.
+test: ## Run the test suite, on up to four cores (ARGS="-n 0 -x tests/envs" for a part of it in one process)
 	@EXTRAS="$(WITH_ISAACLAB)" requirements/setup.sh core dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: ## Check style, types and the layering
 	@EXTRAS="$(WITH_ISAACLAB)" requirements/setup.sh core dev

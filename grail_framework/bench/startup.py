@@ -18,6 +18,7 @@ import attrs
 from grail_framework.bench.process import Phases, follow, wall
 from grail_framework.bench.record import Goal, Row, Samples
 from grail_framework.config.hardware import GPU_ENGINE, plain_name
+from grail_framework.logging.stages import stage
 from grail_framework.runs.demo_library import with_demo_library
 
 if TYPE_CHECKING:
@@ -77,25 +78,27 @@ def measure(
         reference = _reference(task, folder)
         compiles = plain_name(task.cfg.engine.name) == GPU_ENGINE
 
-        def start(into: list[Phases], against: list[float]) -> None:
+        def start(into: list[Phases], against: list[float], caches: str) -> None:
+            stage(f"grail run, {caches}")
             run = [*_grail(), *plugin_options, "run", *run_options, "--iterations", "1"]
             target = folder / "run"
             into.append(follow([*run, "--experiment-dir", str(target), *QUIET, *overrides], environ))
             shutil.rmtree(target)
+            stage(f"the reference, {caches}: {reference.name}")
             against.append(wall(reference.command, environ))
 
         warm: list[Phases] = []
         others: list[float] = []
         if cold:
             environ |= {name: str(folder / name.lower()) for name in _CACHES}
-            start(warm, others)
+            start(warm, others, "caches empty")
             rows.append(_run_row(task, warm, others, reference, "kernels compiled", COLD_GOAL))
         elif compiles:
-            start(warm, others)  # compiles what the user's caches do not hold
+            start(warm, others, "for the caches")  # compiles what the user's do not hold
         warm.clear()
         others.clear()
-        for _ in range(task.repeats):
-            start(warm, others)
+        for repeat in range(task.repeats):
+            start(warm, others, f"{repeat + 1} of {task.repeats}")
         goal = RUN_GOAL if compiles else None
         rows.append(_run_row(task, warm, others, reference, "kernels cached", goal))
     return [*rows, *measure_commands(task.repeats * COMMAND_RUNS)]
@@ -103,6 +106,7 @@ def measure(
 
 def measure_commands(runs: int) -> list[Row]:
     """Start each small command and its script in turns."""
+    stage("small commands")
     rows: list[Row] = []
     environ = dict(os.environ)
     empty = [wall([sys.executable, "-c", "pass"], environ) for _ in range(runs)]

@@ -97,6 +97,9 @@ class EngineCfg:
     """Threads of the CPU engine; None: one per core, shared among the processes that a launcher starts on a machine. [-]"""
     solver_iterations: int = attrs.field(default=20, validator=at_least(1))
     """Upper bound of constraint solver iterations per physics step. [-]"""
+    contact_room: float = attrs.field(default=1.0, validator=positive())
+    """Multiplies the room for contacts and constraints of the engine isaaclab with newton; raise it when env/contact_overflows is not 0.
+    The engine mujoco makes room as it needs it: there it means nothing. [-]"""
 
 
 @attrs.frozen(kw_only=True)

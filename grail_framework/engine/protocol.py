@@ -63,6 +63,8 @@ class SceneSpec:
     device: str = "cpu"
     num_threads: int | None = None
     solver_iterations: int = 20
+    contact_room: float = 1.0
+    """Factor on the room for contacts and constraints of an engine whose room is bounded."""
     physics: str = "newton"
     """Backend of an engine that has several: newton, physx or ovphysx."""
     cuda_graphs: bool = True

@@ -42,7 +42,7 @@ class RewardPipeline:
         """
         if name not in self.names:
             raise ConfigError(f"no reward {name!r}: {suggest(name, self.names)}")
-        self.weights[self.names.index(name)] = weight
+        self.weights[self.names.index(name)].fill_(weight)  # an assignment would copy the number from the host
 
     def values(self) -> list[torch.Tensor]:
         """Compute every term, gated but not weighted; (N,) each, in the order of `names`."""

@@ -36,6 +36,7 @@ def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device:
         device=device,
         num_threads=cfg.engine.num_threads,
         solver_iterations=cfg.engine.solver_iterations,
+        contact_room=cfg.engine.contact_room,
         physics=cfg.engine.physics,
         cuda_graphs=cfg.engine.cuda_graphs,
     )

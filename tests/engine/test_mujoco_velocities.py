@@ -7,6 +7,7 @@ import torch
 from grail_framework.config.compose import RunOptions, compose
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import build_env, load_parts
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import write_box_library
 
 
@@ -15,7 +16,8 @@ def env(tmp_path_factory):
     data = write_box_library(tmp_path_factory.mktemp("library"))
     manager = GrailPluginManager().load()
     options = RunOptions(data=str(data), engine="mujoco", num_envs=3)
-    env = build_env(load_parts(compose(manager.registry, task="pnp_ground", options=options).cfg, manager))
+    cfg = without_base(compose(manager.registry, task="pnp_ground", options=options).cfg, manager)
+    env = build_env(load_parts(cfg, manager))
     yield env
     env.close()
 

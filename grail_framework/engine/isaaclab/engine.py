@@ -226,12 +226,12 @@ def _check_memory(spec: SceneSpec, objects: SceneObjects | None) -> None:
 
     Raises:
         ConfigError: fewer fit.
+        AssetError: MuJoCo refuses a convex piece of an object.
     """
     if spec.physics != NEWTON:
         return
-    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic)
-    slots = 0 if objects is None else objects.slots
-    check_memory(world_size(spec, slots=slots, contacts=contacts, constraints=constraints), spec.num_envs, spec.device)
+    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic, room=spec.contact_room)
+    check_memory(world_size(spec, objects, contacts=contacts, constraints=constraints), spec.num_envs, spec.device)
 
 
 def _physics(session: Session, spec: SceneSpec, state: Any, worlds: WorldOrder) -> Any:

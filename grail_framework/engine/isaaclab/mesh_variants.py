@@ -95,6 +95,18 @@ def compile_meshes(meshes: Sequence[CollisionMesh]) -> Any:
     return model
 
 
+def compile_hulls(points: Sequence[NDArray[np.float64]]) -> Any:
+    """Return MuJoCo's model of a world whose geom k is the convex hull of points k (P, 3) [m].
+
+    Raises:
+        AssetError: MuJoCo refuses a hull.
+    """
+    no_faces = np.empty((0, 3), dtype=np.int32)
+    return compile_meshes(
+        [CollisionMesh(vertices=corners.astype(np.float32), faces=no_faces, max_hull_vertices=-1) for corners in points]
+    )
+
+
 def put_meshes(model: Any, compiled: Any, geoms: NDArray[np.intp], mesh_of: NDArray[np.intp]) -> None:
     """Replace a MuJoCo-Warp model's meshes and point the geoms of every world at theirs, bounds included.
 

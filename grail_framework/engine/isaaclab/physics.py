@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from grail_framework.config.distributions import PHYSICS, describe, install_line, physics_mismatches
@@ -54,17 +55,23 @@ def physics_cfg(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     return PhysxCfg(**_PHYSX_BUFFERS)
 
 
-def capacity(objects: SceneObjects | None, *, dynamic: bool) -> tuple[int, int]:
-    """Return for how many contact points, on average, and for how many constraint rows an environment has room with Newton."""
+def capacity(objects: SceneObjects | None, *, dynamic: bool, room: float) -> tuple[int, int]:
+    """Return for how many contact points, on average, and for how many constraint rows an environment has room with Newton.
+
+    Args:
+        objects: what the environments hold; None: nothing.
+        dynamic: whether it moves.
+        room: factor on both.
+    """
     # The pieces of a dynamic object may all lie on something; those of a kinematic one touch nothing but the robot.
     extra = 2 * objects.slots if objects is not None and dynamic else 0
-    return _CONTACTS + extra, _CONSTRAINTS + 4 * extra
+    return math.ceil(room * (_CONTACTS + extra)), math.ceil(room * (_CONSTRAINTS + 4 * extra))
 
 
 def _newton(spec: SceneSpec, objects: SceneObjects | None) -> Any:
     from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonShapeCfg
 
-    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic)
+    contacts, constraints = capacity(objects, dynamic=spec.object_dynamic, room=spec.contact_room)
     solver = MJWarpSolverCfg(
         integrator="implicitfast",
         iterations=spec.solver_iterations,

@@ -14,6 +14,7 @@ from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import load_parts
 from grail_framework.tasks.demo import make_demo_library
+from grail_framework.testing.bases import without_base
 from grail_hoi.demo.library import make_pnp_table
 
 
@@ -38,7 +39,7 @@ def task_envs(libraries):
     def make(task, *, change=lambda spec: spec, events=None, num_envs=4, builders=(build_mujoco, build)):
         manager = GrailPluginManager().load()
         options = RunOptions(data=str(libraries[task]), engine="isaaclab", num_envs=num_envs)
-        cfg = compose(manager.registry, task=task, options=options, overrides=["engine.device=cpu"]).cfg
+        cfg = without_base(compose(manager.registry, task=task, options=options, overrides=["engine.device=cpu"]).cfg, manager)
         parts = load_parts(attrs.evolve(cfg, events={**cfg.events, **(events or {})}), manager)
         spec = change(scene_spec(parts.cfg, parts.robot, parts.motions, device="cpu"))
         made = []

@@ -6,9 +6,13 @@ import attrs
 import mujoco_warp
 import pytest
 import torch
+import warp as wp
 
 from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.engine.isaaclab.engine import build
+from grail_framework.engine.isaaclab.memory import model_bytes, solver_bytes, step_bytes, world_size
+from grail_framework.engine.isaaclab.physics import capacity
+from grail_framework.engine.objects import scene_objects
 from grail_framework.engine.protocol import ObjectSpec
 from grail_framework.errors import CheckpointError, ConfigError, EnvContractError
 
@@ -189,6 +193,70 @@ def test_a_state_of_another_scene_is_refused(engine):
         engine.load_state_dict({**saved, "physics": "physx"})
 
 
+# ---- memory
+
+
+def arrays(thing, seen, depth=5):
+    """Gather all Warp arrays and tensors that something holds, by address: rows and bytes."""
+    if isinstance(thing, (wp.array, torch.Tensor)):
+        address, held = (
+            (thing.ptr, thing.capacity)
+            if isinstance(thing, wp.array)
+            else (thing.untyped_storage().data_ptr(), thing.untyped_storage().nbytes())
+        )
+        if address and held:
+            seen.setdefault(address, (thing.shape[0], held))
+        return seen
+    parts = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, (list, tuple)) else ()
+    for part in [*parts, *(getattr(thing, "__dict__", {}).values() if not parts else ())]:
+        if depth:
+            arrays(part, seen, depth - 1)
+    return seen
+
+
+def expected_size(scene):
+    objects = scene_objects(scene)
+    contacts, constraints = capacity(objects, dynamic=True, room=scene.contact_room)
+    return world_size(scene, objects, contacts=contacts, constraints=constraints)
+
+
+def test_memory_of_the_solver_is_what_was_counted(engine):
+    data, size = engine._physics.solver.mjw_data, expected_size(engine.spec)
+    assert (data.njmax, data.naconmax) == (size.constraints, ENVS * size.contacts)
+    held = sum(bytes_ for _, bytes_ in arrays(data, {}).values())
+    assert ENVS * solver_bytes(size) == pytest.approx(held, rel=0.05)
+
+
+def test_memory_of_a_step_is_what_was_counted(engine, monkeypatch):
+    solver, size, taken = engine._physics.solver, expected_size(engine.spec), []
+    assert (size.corners, size.degree) == (solver.mjw_model.npolygonmax, solver.mjw_model.nmeshdegmax) == (4, 3)
+    empty = wp.empty
+
+    def counted(*args, **settings):
+        made = empty(*args, **settings)
+        taken.append(made.capacity)
+        return made
+
+    monkeypatch.setattr(wp, "empty", counted)
+    mujoco_warp.collision(solver.mjw_model, solver.mjw_data)
+    assert sum(taken) == ENVS * step_bytes(size)
+
+
+def test_memory_of_the_models_is_what_was_counted(engine):
+    physics, size = engine._physics, expected_size(engine.spec)
+    roots = (physics.model, physics.solver, physics._manager.get_state_0(), physics._manager.get_control())
+    seen = {}
+    for root in (*roots, vars(physics._manager), engine._session.scene, physics):
+        arrays(root, seen)
+    for address in arrays(physics.solver.mjw_data, {}):
+        seen.pop(address, None)
+    # What all environments share, meshes above all, has no row for each of them.
+    per_env = {size.bodies, size.dofs, size.shapes, size.contacts, len(engine.spec.robot.joints), len(engine.spec.robot.bodies)}
+    near = {rows + more for rows in per_env for more in (-1, 0, 1, 2)} | set(range(1000, size.pairs + 1))
+    held = sum(bytes_ for rows, bytes_ in seen.values() if rows == ENVS or (rows // ENVS in near and rows % ENVS <= 1))
+    assert ENVS * model_bytes(size) == pytest.approx(held, rel=0.1)
+
+
 # ---- what can go wrong
 
 
@@ -245,8 +313,10 @@ def test_a_second_engine_is_refused_while_one_is_open(engine, scene):
 
 
 def test_after_one_is_closed_another_engine_works_with_objects_that_are_led(process, scene):
-    """Kinematic objects: each stays where it is put, and carries."""
-    engine = process.engine(attrs.evolve(scene, object_dynamic=False))
+    """Kinematic objects: each stays where it is put, and carries. Here with half as much room again for contacts."""
+    engine = process.engine(attrs.evolve(scene, object_dynamic=False, contact_room=1.5))
+    data = engine._physics.solver.mjw_data
+    assert (data.naconmax, data.njmax) == (ENVS * 96, 600)
     tall = torch.tensor([0.0, 0.0, 0.2]).repeat(ENVS, 1)
     aside = torch.tensor([3.0, 0.0, 0.3]).repeat(ENVS, 1)
     on_top = torch.tensor([False, True, False, True])
