@@ -78,3 +78,12 @@ def load_config(path: Path, *, sections: Mapping[str, type] | None = None) -> Ru
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); a run directory holds its config.yaml") from error
     return from_yaml(text, sections=sections, source=str(path))
+
+
+def is_release_config(path: Path) -> bool:
+    """Tell whether a `config.yaml` is the GRAIL release's, which beside a checkpoint does not say what to train here."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return re.search(r"^manager_env:", text, re.MULTILINE) is not None

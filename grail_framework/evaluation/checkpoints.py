@@ -14,7 +14,7 @@ from grail_framework.evaluation.score import merge
 from grail_framework.motion.loading import open_source
 from grail_framework.motion.selection import select_keys
 from grail_framework.runs.assembly import build_env, build_network, load_parts
-from grail_framework.runs.checkpoint import check_model
+from grail_framework.runs.checkpoint import check_model, identify, with_own_parts
 from grail_framework.runs.formats import read_checkpoint
 
 if TYPE_CHECKING:
@@ -185,12 +185,8 @@ def _plain(name: str) -> str:
 
 def _policy(state: Mapping[str, Any], cfg: RunCfg, manager: GrailPluginManager, env: TrackingEnv, checkpoint: Path) -> Policy:
     network = build_network(cfg, manager, env)
-    check_model(
-        state["model"],
-        network.state_dict(),
-        where=str(checkpoint),
-        saved_layout=state.get("observation_layout"),
-        own_layout={name: group.layout for name, group in env.groups.items()},
-    )
-    network.load_state_dict(state["model"])
+    own = network.state_dict()
+    model = with_own_parts(state, own, where=str(checkpoint))
+    check_model(model, own, where=str(checkpoint), saved_identity=state, own_identity=identify(cfg, manager, env))
+    network.load_state_dict(model)
     return network.to(env.device).eval().action_mean

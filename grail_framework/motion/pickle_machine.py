@@ -28,7 +28,7 @@ from grail_framework.motion.pickle_values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 _MAX_STEPS: Final = 200_000_000
 """Opcodes of one file: an opcode of a byte makes a value of a hundred."""
@@ -44,8 +44,12 @@ def run(data: bytearray) -> object:
         RefusedError: it asks for what is not allowed.
         Exception: of any other kind where the program is damaged.
     """
-    machine, handlers = Machine(data), _HANDLERS
-    stack, marks, memo = machine.stack, machine.marks, machine.memo
+    return execute(Machine(data), _HANDLERS)
+
+
+def execute(machine: Machine, handlers: Sequence[Callable[[Any, int], int]]) -> object:
+    """Run a machine's program with handlers of its own (`handlers_of`), else as `run` does."""
+    data, stack, marks, memo = machine.data, machine.stack, machine.marks, machine.memo
     push = stack.append
     pos = 0
     for _ in repeat(None, _MAX_STEPS):
@@ -306,7 +310,7 @@ def _unknown(_machine: Machine, pos: int) -> NoReturn:
     raise ValueError(f"no opcode of a pickle at byte {pos - 1}")
 
 
-_BY_NAME: Final[dict[str, Callable[[Machine, int], int]]] = {
+OPCODES: Final[dict[str, Callable[[Any, int], int]]] = {
     **LITERALS,
     "PROTO": _proto,
     "FRAME": _frame,
@@ -340,18 +344,19 @@ _BY_NAME: Final[dict[str, Callable[[Machine, int], int]]] = {
     "NEWOBJ": _new_object,
     "BUILD": _build,
 }
-"""Opcodes that build plain values, or name a global, which `GLOBALS` decides on; those that `run` handles are missing."""
+"""Opcodes that build plain values, or name a global, which `GLOBALS` decides on; those that `execute` handles are missing."""
 _BINGET, _BININT1, _MEMOIZE = pickle.BINGET[0], pickle.BININT1[0], pickle.MEMOIZE[0]
 _MARK, _STOP = pickle.MARK[0], pickle.STOP[0]
 
 
-def _handlers() -> list[Callable[[Machine, int], int]]:
-    table: list[Callable[[Machine, int], int]] = [_unknown] * 256
+def handlers_of(by_name: Mapping[str, Callable[[Any, int], int]]) -> list[Callable[[Any, int], int]]:
+    """Return what handles each byte as an opcode: those named, and a refusal of all others."""
+    table: list[Callable[[Any, int], int]] = [_unknown] * 256
     for name in pickle.__all__:
         code = getattr(pickle, name)
         if isinstance(code, bytes) and len(code) == 1:
-            table[code[0]] = _BY_NAME.get(name) or _refused(name)
+            table[code[0]] = by_name.get(name) or _refused(name)
     return table
 
 
-_HANDLERS: Final = _handlers()
+_HANDLERS: Final = handlers_of(OPCODES)

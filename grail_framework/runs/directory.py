@@ -65,7 +65,7 @@ class RunDirectory:
 
     def holds_a_run(self) -> bool:
         """Tell whether a run has left a configuration or checkpoints here."""
-        return self.config.exists() or bool(list_checkpoints(self.path))
+        return self.config.exists() or self.last.exists() or bool(list_checkpoints(self.path))
 
 
 def list_checkpoints(directory: Path) -> list[tuple[int, Path]]:

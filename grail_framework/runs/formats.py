@@ -10,6 +10,7 @@ import torch
 
 from grail_framework.errors import CheckpointError, EnvContractError
 from grail_framework.plugins.results import CheckpointFormat
+from grail_framework.runs.release_format import RELEASE_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +67,11 @@ NATIVE_FORMAT: Final = CheckpointFormat(name="grail_framework", detect=detect_na
 """A torch zip file of tensors and plain values, read with `weights_only=True`.
 
 Keys: format, format_version, iteration, model, optimizer, learning_rate, num_envs, env, rollout, rng (lists, one item per
-rank), plugins, config_digest, observation_layout, task, robot.
+rank), plugins, config_digest, observation_layout, contact_links, task, robot. A file that was converted has optimizer_moments, by
+parameter, in place of optimizer.
 """
+OWN_FORMATS: Final = (NATIVE_FORMAT, RELEASE_FORMAT)
+"""Formats that are read without any plugin, in the order they are tried."""
 
 
 def serialize(state: Mapping[str, Any]) -> memoryview:
@@ -107,25 +111,31 @@ def check_plain(tree: Any, place: str = "state") -> None:
 
 
 def read_checkpoint(path: Path, formats: Sequence[CheckpointFormat] = ()) -> dict[str, Any]:
-    """Read a checkpoint of the framework's own format or of one of `formats`, tried in this order.
+    """Read a checkpoint of the framework's own format, the GRAIL release's, or one of `formats`, tried in this order.
 
     Raises:
         CheckpointError: the file is missing, damaged, of no known format, or holds no model.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint {path}: {_look_around(path)}")
-    known = (NATIVE_FORMAT, *formats)
-    for candidate in known:
-        if candidate.detect(path):
-            state = candidate.read(path)
-            break
-    else:
-        tried = ", ".join(candidate.name for candidate in known)
+    found = find_format(path, formats)
+    if found is None:
+        tried = ", ".join(candidate.name for candidate in (*OWN_FORMATS, *formats))
         why = "" if zipfile.is_zipfile(path) else " (it has no zip directory: truncated, or not written by torch)"
         raise CheckpointError(f"{path} is no checkpoint of a known format{why}; tried: {tried}")
+    state = found.read(path)
     if not isinstance(state.get("model"), dict):
         raise CheckpointError(f"{path} holds no model; it has: {', '.join(map(str, state)) or 'nothing'}")
     return state
+
+
+def find_format(path: Path, formats: Sequence[CheckpointFormat] = ()) -> CheckpointFormat | None:
+    """Return the format of a file, the framework's own and the release's tried before `formats`; None where it is of none.
+
+    Raises:
+        CheckpointError: it is a zip file whose checksums do not fit.
+    """
+    return next((candidate for candidate in (*OWN_FORMATS, *formats) if candidate.detect(path)), None)
 
 
 def _look_around(path: Path) -> str:

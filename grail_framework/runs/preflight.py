@@ -67,7 +67,7 @@ def _check_run_directory(cfg: RunCfg) -> None:
     if not os.access(existing, os.W_OK):
         raise ConfigError(f"--experiment-dir: {existing} is not writable. Name another with --experiment-dir DIR")
     if cfg.experiment_dir is not None and not cfg.resume and RunDirectory(directory).holds_a_run():
-        if list_checkpoints(directory):
+        if list_checkpoints(directory) or RunDirectory(directory).last.exists():
             raise ConfigError(
                 f"--experiment-dir: {directory} already holds a run. Add --resume to go on with it, or name another folder"
             )

@@ -12,9 +12,10 @@ import attrs
 from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.atomic import write_atomically
-from grail_framework.runs.checkpoint import RunIdentity, check_model
+from grail_framework.runs.checkpoint import RunIdentity, check_model, with_own_parts
 from grail_framework.runs.directory import LAST_LINK, RunDirectory, last_checkpoint
 from grail_framework.runs.formats import read_checkpoint
+from grail_framework.runs.moments import optimizer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,17 +90,18 @@ def apply_resume(
         return
     state = read_checkpoint(plan.checkpoint, formats)
     check_contents(state, plan)
+    state["model"] = with_own_parts(state, runner.network.state_dict(), where=str(plan.checkpoint))
     check_model(
         state["model"],
         runner.network.state_dict(),
         where=str(plan.checkpoint),
-        saved_layout=state.get("observation_layout"),
-        own_layout=identity.observation_layout,
+        saved_identity=state,
+        own_identity=identity,
     )
     if plan.mode == "weights":
         runner.ppo.load_weights(state)
     elif plan.mode == "warm":
-        runner.ppo.load_state_dict(state)
+        runner.ppo.load_state_dict(_with_optimizer(state, runner))
     else:
         for line in identity_differences(state, identity):
             _log.warning("resume: %s", line)
@@ -109,18 +111,38 @@ def apply_resume(
     _log.info("%s", plan.describe())
 
 
+def _with_optimizer(state: dict[str, Any], runner: OnPolicyRunner) -> dict[str, Any]:
+    """Put moments that are named by their parameters in the order of the run's optimiser."""
+    if "optimizer" in state:
+        return state
+    groups = runner.ppo.state_dict()["optimizer"]["param_groups"]
+    return state | {"optimizer": optimizer_of(state["optimizer_moments"], runner.network, groups)}
+
+
 def check_contents(state: Mapping[str, Any], plan: ResumePlan) -> None:
     """Demand that a checkpoint holds what the plan needs.
 
     Raises:
         CheckpointError: something is missing; the message says what would still work.
     """
-    missing = [key for key in _NEEDED[plan.mode] if key not in state]
-    if missing:
-        raise CheckpointError(
-            f"{plan.checkpoint} holds no {', '.join(missing)}, which this resume needs; it can still give its weights: leave out "
-            "--resume and start in a new run directory with --checkpoint"
+    missing = _missing(state, plan.mode)
+    if not missing:
+        return
+    problem = state.get("optimizer_problem")
+    why = f" (its optimiser state cannot be used: {problem})" if problem and "optimizer" in missing else ""
+    way_out = "it can still give its weights: leave out --resume and start in a new run directory with --checkpoint"
+    if plan.mode == "full" and not _missing(state, "warm"):
+        way_out = (
+            "it can still give its weights, optimiser state and learning rate to a new run (--resume --checkpoint FILE with another "
+            "--experiment-dir, or none), or its weights alone (without --resume)"
         )
+    raise CheckpointError(f"{plan.checkpoint} holds no {', '.join(missing)}{why}, which this resume needs; {way_out}")
+
+
+def _missing(state: Mapping[str, Any], mode: Mode) -> list[str]:
+    # In a full resume the moments must be the run's own, in the order it had them.
+    instead = {"optimizer": "optimizer_moments"} if mode == "warm" else {}
+    return [key for key in _NEEDED.get(mode, ()) if key not in state and instead.get(key, key) not in state]
 
 
 def identity_differences(state: Mapping[str, Any], identity: RunIdentity) -> list[str]:
