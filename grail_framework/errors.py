@@ -59,6 +59,10 @@ class CheckpointError(GrailError):
     exit_code = EXIT_USAGE
 
 
+class DownloadError(GrailError):
+    """Something that cannot be fetched: no network, a server's refusal, a wrong checksum, a full disk."""
+
+
 class PluginError(GrailError):
     """Base of what can be wrong with a plugin."""
 

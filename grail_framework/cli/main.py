@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "eval": ("grail_framework.cli.eval:evaluate", "Measure how well a checkpoint follows motions."),
     "demo": ("grail_framework.cli.demo:demo", "Train for about a minute on a motion of its own."),
     "data": ("grail_framework.cli.data.group:data", "Check, prepare, import and make motion libraries."),
+    "checkpoints": ("grail_framework.cli.checkpoints.group:checkpoints", "List, fetch, look into and convert checkpoints."),
     "plugins": ("grail_framework.cli.plugins:plugins", "List, show, check and create plugins."),
     "tasks": ("grail_framework.cli.tasks:tasks", "List tasks, show the values of one."),
     "terms": ("grail_framework.cli.terms:terms", "List observations, rewards and all else that plugins provide."),

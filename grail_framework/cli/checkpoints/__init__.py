@@ -1,0 +1,1 @@
+"""`grail checkpoints`: one thin file per command."""
