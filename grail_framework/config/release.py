@@ -5,6 +5,7 @@ The core and each plugin register tables of `ReleaseAlias` (registry kind `relea
 
 from __future__ import annotations
 
+import copy
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,7 +76,7 @@ class Conversion:
 
 
 type Converter = Callable[[Any, Mapping[str, str], Mapping[str, Any]], Conversion]
-"""Called with the value, the wildcards' parts, and the plain configuration before any override."""
+"""Called with the value, the wildcards' parts, and the plain configuration as the release's overrides before this one left it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,6 +143,7 @@ class ReleaseTable:
         """
         done: list[Override] = []
         notes: dict[str, list[str]] = {}
+        changed = copy.deepcopy(dict(tree))
         for override in overrides:
             found = self._find(override.key)
             if found is None:
@@ -151,10 +153,12 @@ class ReleaseTable:
             alias, parts = found
             if alias.refuse is not None:
                 raise ConfigError(f"{override.text}: {alias.refuse}")
-            conversion = _convert(alias, override, parts, tree)
+            conversion = _convert(alias, override, parts, changed)
             if conversion.note is not None:
                 notes.setdefault(conversion.note, []).append(override.text)
-            done.extend(_moved(override, path, value) for path, value in conversion.edits)
+            for path, value in conversion.edits:
+                done.append(_moved(override, path, value))
+                _put(changed, path.split("."), value)
         listed = tuple(f"{', '.join(texts)}: {note}" for note, texts in notes.items())
         return Translation(overrides=tuple(done), notes=listed)
 
@@ -204,6 +208,16 @@ def _convert(alias: ReleaseAlias, override: Override, parts: dict[str, str], tre
 def _converter(target: str) -> Converter:
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Write a value into a plain tree; a path that is not there is answered when the overrides are applied."""
+    for key in path[:-1]:
+        below = tree.get(key)
+        if not isinstance(below, dict):
+            return
+        tree = cast("dict[str, Any]", below)
+    tree[path[-1]] = value
 
 
 def _moved(override: Override, path: str, value: Any) -> Override:

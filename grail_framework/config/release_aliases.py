@@ -90,10 +90,34 @@ def contact_gate(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) 
         return Conversion(edits=((f"rewards.{term}.gate", None),))
     if value is not True:
         raise ConfigError(f"got {value!r}, allowed: true or false")
-    reward = cast("Mapping[str, Any]", tree["rewards"].get(term, {}))
+    reward = cast("Mapping[str, Any]", tree["rewards"].get(term) or {})
     if reward.get("gate"):
         return Conversion()
     return Conversion(edits=((f"rewards.{term}.gate", {"hand": _hand_of(term, reward)}),))
+
+
+def anti_contact_factor(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Give a reward's gate its factor for contact before its time."""
+    return anti_contact(parts["term"], value, tree)
+
+
+def anti_contact(term: str, value: Any, tree: Mapping[str, Any]) -> Conversion:
+    """Give the gate of a reward its factor.
+
+    Raises:
+        ConfigError: the reward has no gate.
+    """
+    reward = cast("Mapping[str, Any] | None", tree["rewards"].get(term, {}))
+    if value is not None and reward and not reward.get("gate"):
+        side = "left" if "left" in term else "right"
+        raise ConfigError(
+            f"reward_{str(reward['func']).rpartition(':')[2]}: anti_contact_factor requires gate_with_contact_label=True, and "
+            f"rewards.{term} has no gate. Put gate_with_contact_label=true before it, or write +rewards.{term}.gate.hand={side} "
+            f"+rewards.{term}.gate.anti_contact_factor={value}"
+        )
+    if value is None and reward and not reward.get("gate"):
+        return Conversion()
+    return Conversion(edits=((f"rewards.{term}.gate.anti_contact_factor", value),))
 
 
 def _hand_of(term: str, reward: Mapping[str, Any]) -> str:
@@ -228,9 +252,7 @@ _TERMS: Final = (
     ReleaseAlias(pattern="manager_env.rewards.{term}.weight", path="rewards.{term}.weight"),
     ReleaseAlias(pattern="manager_env.rewards.{term}.params.{param}", path="rewards.{term}.params.{param}"),
     ReleaseAlias(pattern="manager_env.rewards.{term}.params.gate_with_contact_label", convert=_HERE + "contact_gate"),
-    ReleaseAlias(
-        pattern="manager_env.rewards.{term}.params.anti_contact_factor", path="rewards.{term}.gate.anti_contact_factor"
-    ),
+    ReleaseAlias(pattern="manager_env.rewards.{term}.params.anti_contact_factor", convert=_HERE + "anti_contact_factor"),
     ReleaseAlias(pattern="manager_env.terminations.{term}", path="terminations.{term}"),
     ReleaseAlias(pattern="manager_env.terminations.{term}.params.{param}", path="terminations.{term}.params.{param}"),
     ReleaseAlias(pattern="manager_env.events.{term}", convert=_HERE + "event"),

@@ -25,6 +25,20 @@ _LISTED: Final = 50
 """Motions whose first contact is logged one by one."""
 
 
+def check_start_frames(cfg: CommandCfg, motions: MotionLibrary) -> None:
+    """Stop if episodes are to start before a contact that no motion has; asked before the engine starts.
+
+    Raises:
+        DataError: `sample_before_contact` without contact labels in any motion.
+    """
+    if cfg.sample_before_contact and not bool(motions.has_contact_labels.any()):
+        raise DataError(
+            "sample_before_contact=True but no contact data available. The object motions pkl must contain "
+            "contact_points_left_hand or contact_points_right_hand. Re-run the preparation with contact points (`grail data process`, "
+            "the release's process step with --include_contact_points), or set command.sample_before_contact=false."
+        )
+
+
 class ReferenceCommand:
     """Follows motion `k mod M` in environment k, frame by frame."""
 
@@ -76,12 +90,7 @@ class ReferenceCommand:
     def _start_range(cfg: CommandCfg, motions: MotionLibrary) -> torch.Tensor:
         """Number of frames (M,) from which an episode's start is drawn; 1 means frame 0. The contact rule goes before the others."""
         if cfg.sample_before_contact:
-            if not bool(motions.has_contact_labels.any()):
-                raise DataError(
-                    "sample_before_contact=True but no contact data available. The object motions pkl must contain "
-                    "contact_points_left_hand or contact_points_right_hand. Re-run the preparation with contact points, "
-                    "or set command.sample_before_contact=false."
-                )
+            check_start_frames(cfg, motions)
             _log_first_contacts(motions)
             return (motions.first_contact - cfg.sample_before_contact_margin).clamp_min(1)
         if cfg.start_from_first_frame:

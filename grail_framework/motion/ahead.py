@@ -136,6 +136,12 @@ class AheadFrames:
         rows = gather_rows(self._window_rows, self._rows(motion_ids.unsqueeze(-1), frames))
         return ReferenceWindow(**self._layout.window.split(rows))
 
+    def joint_pos(self, motion_ids: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Return the joint positions of several frames of each given motion; see `MotionLibrary.joint_pos`."""
+        # Views of all rows; only what is gathered is copied.
+        joints = self._layout.window.split(self._window_rows)["joint_pos"]
+        return gather_rows(joints, self._rows(motion_ids.unsqueeze(-1), frames))
+
     def _rows(self, motion_ids: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         kept = torch.minimum(frames.clamp_min(0), self._last[motion_ids])
         return self._starts[motion_ids] + kept

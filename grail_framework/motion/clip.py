@@ -51,6 +51,8 @@ class MotionClip:
     bps: np.ndarray | None = None  # (10,)
     meta: Path | None = None
     """The file with the table; None: there is none."""
+    meta_keys: tuple[str, ...] = ()
+    """What that file holds, sorted."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

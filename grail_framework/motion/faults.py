@@ -10,7 +10,7 @@ import attrs
 from grail_framework.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -34,6 +34,14 @@ class ClipFault:
     def __str__(self) -> str:
         where = f", frame {self.frame}" if self.frame is not None else ""
         return f"{self.path} (motion {self.key!r}{where}): {self.reason}"
+
+
+def missing_table(found: Sequence[str]) -> str:
+    """Say that a meta file lacks the table's pose, and which keys it has."""
+    return (
+        f"Meta pkl missing required keys 'table_pos' and/or 'table_quat'. Found keys: {sorted(found)}. Write both: the table's centre "
+        "[x, y, z] in metres and its orientation [w, x, y, z], in the motion's world; motions without a table are for a task without"
+    )
 
 
 class BadClipError(DataError):

@@ -145,6 +145,15 @@ class MotionLibrary:
         """
         return self._frames.window(motion_ids, frames)
 
+    def joint_pos(self, motion_ids: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Return the joint positions (N, W, J) [rad] of several frames of each given motion, and read nothing else.
+
+        Args:
+            motion_ids: (N,) long.
+            frames: (N, W) long; beyond the ends they give the end frames.
+        """
+        return self._frames.joint_pos(motion_ids, frames)
+
 
 def _fits(packed: PackedMotions, robot: RobotSpec) -> bool:
     size = packed.total_frames * FrameLayout.of_robot(robot).bytes_per_frame

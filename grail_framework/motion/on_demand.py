@@ -69,6 +69,11 @@ class OnDemandFrames:
             object_quat=pose[..., 3:],
         )
 
+    def joint_pos(self, motion_ids: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Return the joint positions of several frames of each given motion; see `MotionLibrary.joint_pos`."""
+        ids = motion_ids.unsqueeze(-1)
+        return gather_rows(self._packed.robot_rows[:, 7:], self._packed.rows(ids, self._inside(ids, frames)))
+
     def state(self, motion_ids: torch.Tensor, frames: torch.Tensor) -> ReferenceState:
         """Return root, joints and object of one frame of each given motion, without forward kinematics."""
         kept = self._inside(motion_ids, frames)

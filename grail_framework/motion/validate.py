@@ -9,7 +9,7 @@ import numpy as np
 
 from grail_framework.motion import plausibility
 from grail_framework.motion.clip import HANDS, MotionClip, ObjectTrack
-from grail_framework.motion.faults import BadClipError, BadClipReport, ClipFault
+from grail_framework.motion.faults import BadClipError, BadClipReport, ClipFault, missing_table
 from grail_framework.motion.findings import Findings
 
 if TYPE_CHECKING:
@@ -157,7 +157,10 @@ def _check_contact(found: Findings, track: ObjectTrack, hand: str, points: dict[
 def _check_hands(found: Findings, clip: MotionClip, needs: Needs) -> None:
     if clip.hand_action is None:
         if needs.hand_action:
-            found.add("has no hand actions (hand_action_left and hand_action_right), which this task needs")
+            found.add(
+                "use_motion_hand_actions=True but hand_action_left/right not found in motion data. Name the training-ready library "
+                "(the `_ha` folder), make one with `grail data process`, or set command.use_motion_hand_actions=false"
+            )
         return
     if found.array("hand_action", clip.hand_action, len(clip.root_pos), len(HANDS)) and clip.hand_action.size:
         beyond = np.abs(clip.hand_action).max(axis=-1) - 1.0
@@ -167,14 +170,19 @@ def _check_hands(found: Findings, clip: MotionClip, needs: Needs) -> None:
             found.add(f"hand_action is {value:g}, allowed: -1 (open) to 1 (closed)", frame=frame)
 
 
+def _missing_table(clip: MotionClip) -> str:
+    if clip.meta is not None:
+        return missing_table(clip.meta_keys)
+    return (
+        f"Meta pkl missing for motion '{clip.key}' at meta/{clip.key}.pkl. table_pos/table_quat must live in meta/; no fallback is "
+        "applied. Put the file there, or name the folder it is in with motion.meta_dir=DIR"
+    )
+
+
 def _check_table(found: Findings, clip: MotionClip, needs: Needs) -> None:
     if clip.table_pos is None or clip.table_quat is None:
         if needs.table:
-            found.add(
-                f"Meta pkl missing for motion '{clip.key}', or without a table: table_pos and table_quat must live in "
-                "meta/<stem>.pkl, no fallback is applied",
-                path=clip.meta,
-            )
+            found.add(_missing_table(clip), path=clip.meta)
         return
     placed = found.array("table_pos", clip.table_pos, 3, path=clip.meta)
     found.quaternions("table_quat", clip.table_quat, 4, path=clip.meta)

@@ -22,6 +22,7 @@ _PARTS: Final = ("robot", "objects", "object_usd", "meta", "bps")
 _USD: Final = (".usd", ".usda", ".usdc", ".usdz")
 _STORE: Final = "store.json"
 """What a packed store is known by; written here too, since the store's own module loads numpy."""
+_NO_TABLE: Final = "The task has a table, and table_pos/table_quat must live in meta/; no fallback is applied"
 _SUFFIXES: Final = {"grail": ".pkl", "npz": ".npz", "csv": ".csv"}
 """Suffix of the motion files of the core's readers; what a plugin's reads is not known here."""
 
@@ -55,7 +56,8 @@ def check_data(cfg: RunCfg, registry: Registry) -> list[str]:
         _check_object_usd(motion, root)
     if cfg.scene.table is not None:
         beside = robot.parent / "meta"
-        _check_part(motion.meta_dir, beside if beside.is_dir() else root / "meta", "motion.meta_dir", (".pkl",))
+        usual = beside if beside.is_dir() else root / "meta"
+        _check_part(motion.meta_dir, usual, "motion.meta_dir", (".pkl",), _NO_TABLE)
     notes = _check_bps(cfg, root)
     return notes + (_check_selection(motion, stems) if stems else [])
 
@@ -163,12 +165,12 @@ def _stems(folder: Path, suffixes: tuple[str, ...], content: str, what: str) -> 
     return stems
 
 
-def _check_part(named: str | None, usual: Path, field: str, suffixes: tuple[str, ...]) -> None:
+def _check_part(named: str | None, usual: Path, field: str, suffixes: tuple[str, ...], why: str = "The task needs it") -> None:
     """Check one folder of the library that the task needs."""
     path = usual if named is None else Path(named)
     if not path.exists():
         missing = missing_path(path, field)
-        raise DataError(missing if named is not None else f"{missing}. The task needs it; write {field}=DIR if it is elsewhere")
+        raise DataError(missing if named is not None else f"{missing}. {why}; write {field}=DIR if it is elsewhere")
     if path.is_dir():
         _stems(path, suffixes, f"files ({', '.join('*' + s for s in suffixes)})", field)
     elif path.suffix not in suffixes:

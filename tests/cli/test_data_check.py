@@ -86,7 +86,7 @@ def test_json_is_one_document_with_the_same(boxes):
 def test_a_task_asks_for_more(boxes):
     result = grail(boxes, "--task", "pnp_table")
     assert result.exit_code == 1
-    assert "Meta pkl missing for motion 'stand__000', or without a table" in result.stdout
+    assert "Meta pkl missing required keys 'table_pos' and/or 'table_quat'" in result.stdout
     assert "0 of 2 motions can be used, as pnp_table needs them" in result.stdout
 
 

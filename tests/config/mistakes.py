@@ -326,7 +326,7 @@ RELEASE = (
     _m(
         "factor without gate",
         (*GOOD, "++manager_env.rewards.grasp_left.params.anti_contact_factor=-1"),
-        "gate is null",
+        "requires gate_with_contact_label=True",
         "gate.hand=",
     ),
     _m(

@@ -226,7 +226,9 @@ FAULTS: dict[str, Fault] = {
     ),
     "robot: one hand": Fault(lambda m: m.robot.pop("hand_action_left"), ROBOT, "for one hand only"),
     "robot: no hands": Fault(
-        lambda m: (m.robot.pop("hand_action_left"), m.robot.pop("hand_action_right")), ROBOT, "no hand actions.*this task needs"
+        lambda m: (m.robot.pop("hand_action_left"), m.robot.pop("hand_action_right")),
+        ROBOT,
+        "hand_action_left/right not found in motion data",
     ),
     "robot: hand action too short": Fault(
         lambda m: m.robot.update(hand_action_left=np.ones(5)), ROBOT, "'hand_action_left' has the shape"
@@ -297,8 +299,14 @@ FAULTS: dict[str, Fault] = {
         fatal=False,
     ),
     "meta: none": Fault(lambda m: setattr(m, "meta", None), ROBOT, "Meta pkl missing for motion 'bad'"),
-    "meta: no table": Fault(lambda m: (m.meta.pop("table_pos"), m.meta.pop("table_quat")), META, "must live in meta"),
-    "meta: half a table": Fault(lambda m: m.meta.pop("table_quat"), META, "'table_quat' is missing"),
+    "meta: no table": Fault(
+        lambda m: (m.meta.pop("table_pos"), m.meta.pop("table_quat")),
+        META,
+        "missing required keys 'table_pos' and/or 'table_quat'",
+    ),
+    "meta: half a table": Fault(
+        lambda m: m.meta.pop("table_quat"), META, "missing required keys 'table_pos' and/or 'table_quat'"
+    ),
     "meta: table in xyzw": Fault(
         lambda m: m.meta.update(table_quat=[0.0, 0.0, 0.38268343, 0.92387953]), META, "read as xyzw", fatal=False
     ),

@@ -177,7 +177,7 @@ def test_one_bad_file_stops_or_is_left_out(three: Path, g1: RobotSpec) -> None:
 
 
 def test_a_needed_table_is_demanded(three: Path, g1: RobotSpec) -> None:
-    with pytest.raises(DataError, match=r"2 of 3 motions.*\n.*Meta pkl missing for motion 'a'"):
+    with pytest.raises(DataError, match=r"2 of 3 motions.*\n.*motion 'a'.*missing required keys 'table_pos'"):
         load(three, g1, need_table=True)
     assert load(three, g1, need_table=True, cfg={"on_bad_clip": "skip"}).keys == ("c",)
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from grail_framework.motion.clip import HANDS, ObjectTrack
+from grail_framework.motion.faults import missing_table
 from grail_framework.motion.readers.joints import (
     JOINT_AXES,
     JOINT_NAMES,
@@ -111,8 +112,11 @@ def parse_table(entry: Entry, notes: list[ClipFault]) -> Table | None:
     Raises:
         BadClipError: the table is described in part only, or with wrong shapes.
     """
-    if "table_pos" not in entry and "table_quat" not in entry:
+    given = [name for name in ("table_pos", "table_quat") if name in entry]
+    if not given:
         return None
+    if len(given) == 1:
+        entry.fail(missing_table([str(name) for name in entry.values]))
     pos, quat = entry.array("table_pos", 3), entry.array("table_quat", 4)
     if up_z(quat) < 0.9 and up_z(to_wxyz(quat)) > 0.99:
         notes.append(entry.fault("'table_quat' tilts the table in wxyz and leaves it level in xyzw: read as xyzw", fatal=False))

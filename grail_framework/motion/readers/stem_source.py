@@ -124,6 +124,7 @@ class StemSource:
             table_quat=table.quat if table else None,
             table_size=table.size if table else None,
             meta=meta.path if meta is not None else None,
+            meta_keys=tuple(sorted(map(str, meta.values))) if meta is not None else (),
             bps=self._beside.bps_of(key, notes),
         )
         return clip, notes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from grail_framework.config.release import Conversion, ReleaseAlias, ReleaseExperiment
+from grail_framework.config.release_aliases import anti_contact
+from grail_framework.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +16,7 @@ _HERE: Final = f"{__name__}:"
 
 _TASKS: Final = ("pnp_table", "pnp_ground", "advanced_manip_table", "advanced_manip_ground")
 
+_GRASPS: Final = (("grasp_reward", "right"), ("grasp_reward_right", "right"), ("grasp_reward_left", "left"))
 _TERM_NAMES: Final = {
     "object_tracking_reward": "object_tracking",
     **{
@@ -44,21 +47,78 @@ def _gate(hand: str, value: Any) -> Conversion:
     return Conversion(edits=((f"rewards.grasp_{hand}.gate", gate),))
 
 
+def anti_contact_right(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Give the gate of the right grasp reward its factor for contact before its time."""
+    return anti_contact("grasp_right", value, tree)
+
+
+def anti_contact_left(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Give the gate of the left grasp reward its factor for contact before its time."""
+    return anti_contact("grasp_left", value, tree)
+
+
 def base_config(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
     """Give the description of the frozen base to the action transform that runs it."""
-    return _base("base_config", value, tree)
+    return _residual("base_config", value, tree)
 
 
 def base_checkpoint(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
     """Give the weights of the frozen base to the action transform that runs it."""
-    return _base("base_checkpoint", value, tree)
+    return _residual("base_checkpoint", value, tree)
 
 
-def _base(param: str, value: Any, tree: Mapping[str, Any]) -> Conversion:
+def residual_mode(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Say where the residual enters the frozen base."""
+    return _residual("mode", value, tree)
+
+
+def residual_scale(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Give the action transform the factor of its latent residual."""
+    return _residual("scale", value, tree)
+
+
+def _residual(param: str, value: Any, tree: Mapping[str, Any]) -> Conversion:
     transform = str(tree["action"]["func"])
     if transform.rpartition(":")[2] == "latent_residual":
         return Conversion(edits=((f"action.params.{param}", value),))
     return Conversion(note=f"the action transform {transform!r} uses no frozen base policy; latent_residual does")
+
+
+def always(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Accept a switch that the release's four configurations have on; what is without it is another action transform."""
+    if value is not True:
+        raise ConfigError(
+            f"got {value!r}, allowed: true. Another way to act is another action transform: action.func=core:joint_residual needs no "
+            "frozen base policy"
+        )
+    return Conversion()
+
+
+def never(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Accept a switch that the release's four configurations have off, and nothing here can be on."""
+    if value is not False:
+        raise ConfigError(
+            f"got {value!r}, allowed: false; actions are transformed in the environment, not by a wrapper around it"
+        )
+    return Conversion()
+
+
+def add_object(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Keep the object of the scene, or take it away."""
+    return _furniture("object", value, tree)
+
+
+def add_table(value: Any, parts: Mapping[str, str], tree: Mapping[str, Any]) -> Conversion:
+    """Put a table into the scene, or take it away."""
+    return _furniture("table", value, tree)
+
+
+def _furniture(what: str, value: Any, tree: Mapping[str, Any]) -> Conversion:
+    if value not in (True, False):
+        raise ConfigError(f"got {value!r}, allowed: true or false")
+    if value is (tree["scene"][what] is not None):
+        return Conversion()
+    return Conversion(edits=((f"scene.{what}", {} if value else None),))
 
 
 ALIASES: Final = (
@@ -66,11 +126,28 @@ ALIASES: Final = (
     ReleaseAlias(pattern=f"{_ENV}.object_mass", path="scene.object.mass"),
     ReleaseAlias(pattern=f"{_ENV}.object_density", path="scene.object.density"),
     ReleaseAlias(pattern=f"{_ENV}.use_motion_hand_actions", path="command.use_motion_hand_actions"),
+    ReleaseAlias(pattern=f"{_ENV}.object_is_dynamic", path="scene.object.dynamic"),
+    ReleaseAlias(pattern=f"{_ENV}.add_object", convert=_HERE + "add_object"),
+    ReleaseAlias(pattern=f"{_ENV}.add_table", convert=_HERE + "add_table"),
+    ReleaseAlias(pattern=f"{_ENV}.table_size", path="scene.table.size"),
+    ReleaseAlias(pattern=f"{_ENV}.latent_residual_mode", convert=_HERE + "residual_mode"),
+    ReleaseAlias(pattern=f"{_ENV}.latent_residual_scale", convert=_HERE + "residual_scale"),
+    ReleaseAlias(pattern=f"{_ENV}.use_latent_residual", convert=_HERE + "always"),
+    ReleaseAlias(pattern=f"{_ENV}.use_finger_primitive", convert=_HERE + "always"),
+    ReleaseAlias(pattern=f"{_ENV}.use_staged_wrapper", convert=_HERE + "never"),
+    *(
+        ReleaseAlias(pattern=f"{_ENV}.{name}", note="follows from the base policy's tokens and the robot's hands")
+        for name in ("meta_action_dim", "tokenizer_action_dim", "hand_action_dim")
+    ),
     ReleaseAlias(pattern=f"{_ENV}.action_transform_module_cfg", convert=_HERE + "base_config"),
     ReleaseAlias(pattern=f"{_ENV}.action_transform_module_checkpoint", convert=_HERE + "base_checkpoint"),
     *(
         ReleaseAlias(pattern=f"manager_env.rewards.{name}.params.gate_with_contact_label", convert=f"{_HERE}gate_{hand}")
-        for name, hand in (("grasp_reward", "right"), ("grasp_reward_right", "right"), ("grasp_reward_left", "left"))
+        for name, hand in _GRASPS
+    ),
+    *(
+        ReleaseAlias(pattern=f"manager_env.rewards.{name}.params.anti_contact_factor", convert=f"{_HERE}anti_contact_{hand}")
+        for name, hand in _GRASPS
     ),
     *(
         alias

@@ -1,4 +1,4 @@
-"""The demo libraries of pnp_table and pnp_ground, read back from their files and judged by MuJoCo."""
+"""The demo libraries of the four tasks, read back from their files and judged by MuJoCo."""
 
 import mujoco
 import numpy as np
@@ -12,7 +12,7 @@ from grail_framework.motion.preparation.bps import basis_points
 from grail_framework.motion.readers.grail import GrailReader
 from grail_framework.robots.builder import ROOT_JOINT, build_robot
 from grail_framework.robots.g1 import g1_43dof
-from grail_hoi.demo.library import make_pnp_ground, make_pnp_table
+from grail_hoi.demo.library import make_advanced_manip_ground, make_advanced_manip_table, make_pnp_ground, make_pnp_table
 
 GRAVITY, FPS, SUBSTEPS = 9.81, 50.0, 4
 FEET = ("left_ankle_roll_link", "right_ankle_roll_link")
@@ -21,7 +21,10 @@ CASES = {
         f"pickup_table__{kind}__{i:03d}": "table" for i, kind in enumerate(("can", "carton", "bottle", "cup", "barrel", "ball"))
     },
     **{f"pickup_ground__{kind}__{i:03d}": "ground" for i, kind in enumerate(("canister", "block", "rack"))},
+    **{f"manipulation_table__{kind}__{i:03d}": "advanced_table" for i, kind in enumerate(("carton", "can", "cup", "barrel"))},
+    **{f"manipulation_ground__rack__{i:03d}": "advanced_ground" for i in range(2)},
 }
+DENSITY = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,8 @@ def folders(tmp_path_factory):
     return {
         "table": make_pnp_table(tmp_path_factory.mktemp("table"), motions=6, seed=3),
         "ground": make_pnp_ground(tmp_path_factory.mktemp("ground"), motions=3, seed=3),
+        "advanced_table": make_advanced_manip_table(tmp_path_factory.mktemp("advanced_table"), motions=4, seed=3),
+        "advanced_ground": make_advanced_manip_ground(tmp_path_factory.mktemp("advanced_ground"), motions=2, seed=3),
     }
 
 
@@ -58,6 +63,7 @@ class Led:
 
     def __init__(self, clip, robot):
         self.clip, self.robot = clip, robot
+        self.advanced = CASES[clip.key].startswith("advanced")
         self.pieces = [piece.vertices for piece in read_object(clip.object_usd).pieces]
         self.model = self._scene()
         data = mujoco.MjData(self.model)
@@ -94,7 +100,7 @@ class Led:
             body.add_geom(
                 type=mujoco.mjtGeom.mjGEOM_MESH,
                 meshname=f"piece{i}",
-                mass=0.1 * volumes[i] / sum(volumes),
+                mass=DENSITY * volumes[i] if self.advanced else 0.1 * volumes[i] / sum(volumes),
                 priority=2,
             )
         model = spec.compile()
@@ -177,6 +183,11 @@ class Led:
         return min((turn.apply(points) + self.clip.object.pos[frame])[:, 2].min() for points in self.pieces)
 
     @property
+    def set_down(self):
+        """Whether the object is set down in the end."""
+        return self.advanced or self.clip.table_pos is not None
+
+    @property
     def support(self):
         """Height of what the object stands on."""
         return 0.0 if self.clip.table_pos is None else self.clip.table_pos[2] + 0.5 * self.clip.table_size[2]
@@ -205,13 +216,13 @@ def test_the_table_is_the_release_s(led):
     if led.clip.table_pos is None:
         assert "ground" in led.clip.key
     else:
-        np.testing.assert_allclose(led.clip.table_size, (2.0, 0.6, 0.04))
+        np.testing.assert_allclose(led.clip.table_size, (1.0 if led.advanced else 2.0, 0.6, 0.04))
         np.testing.assert_allclose(led.clip.table_quat, (1.0, 0.0, 0.0, 0.0), atol=1e-6)
 
 
 def test_the_motion_lasts_some_seconds_and_starts_in_the_default_pose(led):
     assert led.clip.fps == FPS
-    assert 4.0 <= led.frames / FPS <= 6.5
+    assert 4.0 <= led.frames / FPS <= 8.0
     default = {joint.name: joint.default_pos for joint in led.robot.joints}
     np.testing.assert_allclose(led.clip.joint_pos[0], [default[name] for name in led.clip.joint_names], atol=0.02)
 
@@ -262,15 +273,33 @@ def test_the_object_rests_on_its_support_until_it_is_held_and_after(led):
     np.testing.assert_allclose([led.lowest(frame) for frame in range(closing)], led.support, atol=1e-3)
     still = led.clip.object.pos[: closing + 1]
     np.testing.assert_allclose(still, np.tile(still[0], (len(still), 1)), atol=1e-5)
-    if led.clip.table_pos is not None:
+    if led.set_down:
         assert led.lowest(led.frames - 1) == pytest.approx(led.support, abs=1e-3)
-        assert np.linalg.norm(led.clip.object.pos[-1] - led.clip.object.pos[0]) > 0.05
         assert (led.clip.hand_action[-1] == -1.0).all()
+    if led.set_down and not led.advanced:
+        assert np.linalg.norm(led.clip.object.pos[-1] - led.clip.object.pos[0]) > 0.05
+
+
+def test_an_advanced_object_is_tilted_and_set_down_turned(led):
+    turn = Rotation.from_quat(led.clip.object.quat, scalar_first=True)
+    tilt = np.arccos(np.clip(turn.apply([0.0, 0.0, 1.0])[:, 2], -1.0, 1.0))
+    about_z = abs((turn[-1] * turn[0].inv()).as_rotvec()[2])
+    if led.advanced:
+        assert tilt.max() > 0.1
+        assert tilt[[0, -1]].max() < 1e-3
+        assert about_z > 0.09
+    else:
+        assert tilt.max() < 0.1
+
+
+def test_the_asset_has_the_mass_of_its_task(led):
+    volume = sum(ConvexHull(points).volume for points in led.pieces)
+    assert read_object(led.clip.object_usd).mass == pytest.approx(DENSITY * volume if led.advanced else 0.1, rel=1e-4)
 
 
 def test_the_object_is_lifted(led):
     rise = led.clip.object.pos[:, 2].max() - led.clip.object.pos[0, 2]
-    assert rise > (0.09 if led.clip.table_pos is not None else 0.3)
+    assert rise > (0.09 if led.set_down else 0.3)
 
 
 def test_the_held_object_is_rigid_in_the_hand(led):

@@ -5,10 +5,12 @@ Formulas are those of the GRAIL release. None of them looks at contact labels by
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 
+from grail_framework.errors import ConfigError
 from grail_framework.motion.clip import HANDS
 from grail_framework.robots.rotations import quat_apply
 
@@ -35,7 +37,15 @@ def grasp(env: TrackingEnv, *, sensor: str, force_threshold: float = 0.1, min_co
     return (contact_count(env, sensor, force_threshold) / min_contacts).clamp(max=1.0)
 
 
-def finger_direction(env: TrackingEnv, *, hand: str, use_contact_center: bool = True) -> torch.Tensor:
+def finger_direction(
+    env: TrackingEnv,
+    *,
+    hand: str,
+    use_contact_center: bool = True,
+    thumb_offset: tuple[float, ...] | None = None,
+    index_offset: tuple[float, ...] | None = None,
+    middle_offset: tuple[float, ...] | None = None,
+) -> torch.Tensor:
     """Reward thumb and fingers for lying on opposite sides of what is grasped; may be negative.
 
     -dot(unit(thumb - ref), unit(mean(index, middle) - ref)), where ref is the reference's contact centre in the world, or the
@@ -45,8 +55,17 @@ def finger_direction(env: TrackingEnv, *, hand: str, use_contact_center: bool = 
         env: the environment.
         hand: left or right.
         use_contact_center: refer to the contact centre instead of the object.
+        thumb_offset: from the origin of the thumb's last link to its tip, link frame; None: the origin. [m]
+        index_offset: of the index finger. [m]
+        middle_offset: of the middle finger. [m]
+
+    Raises:
+        ConfigError: an offset that is not three numbers.
     """
     tips = fingertips(env, hand)
+    offsets = (thumb_offset, index_offset, middle_offset)
+    if any(offset is not None for offset in offsets):
+        tips = tips + quat_apply(_tip_quats(env, hand), _tip_offsets(offsets, env.device))
     ref = env.state.object_pos_w
     if use_contact_center:
         center = contact_center_w(env, hand)
@@ -84,6 +103,20 @@ def fingertips(env: TrackingEnv, hand: str) -> torch.Tensor:
     spec = env.robot.hands[hand]
     ids = env.body_ids((spec.thumb_tip, spec.index_tip, spec.middle_tip))
     return env.view.shared(("fingertips", hand), lambda: env.state.body_pos_w.index_select(1, ids))
+
+
+def _tip_quats(env: TrackingEnv, hand: str) -> torch.Tensor:
+    """Orientations (N, 3, 4) of the links whose positions `fingertips` gives."""
+    spec = env.robot.hands[hand]
+    return env.state.body_quat_w.index_select(1, env.body_ids((spec.thumb_tip, spec.index_tip, spec.middle_tip)))
+
+
+@cache  # made once, so that no step copies from the host
+def _tip_offsets(offsets: tuple[tuple[float, ...] | None, ...], device: torch.device) -> torch.Tensor:
+    wrong = [offset for offset in offsets if offset is not None and len(offset) != len("xyz")]
+    if wrong:
+        raise ConfigError(f"finger_direction: got the offset {list(wrong[0])}, allowed: three numbers [x, y, z] in metres")
+    return torch.tensor([offset or (0.0, 0.0, 0.0) for offset in offsets], device=device)
 
 
 def _unit(vector: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,10 @@ _REWARDS: Final[dict[str, tuple[str, str]]] = {
         "grail_rewards.regularisers:meta_action_rate_l2",
         "Change of the policy's output, from the second action on",
     ),
+    "full_latent_rate_l2": (
+        "grail_rewards.regularisers:full_latent_rate_l2",
+        "Change of the tokens that a frozen base policy acts on",
+    ),
     "action_rate_l2": ("grail_rewards.regularisers:action_rate_l2", "Change of the policy's output, from the first action on"),
     "joint_limit": ("grail_rewards.regularisers:joint_limit", "Joints beyond their soft limits"),
     "joint_acc_l2": ("grail_rewards.regularisers:joint_acc_l2", "Acceleration of some joints"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from grail_framework.errors import ConfigError
 from grail_framework.robots.rotations import quat_to_matrix
 
 if TYPE_CHECKING:
@@ -21,10 +22,41 @@ def finger_primitive_limit(env: TrackingEnv) -> torch.Tensor:
     return (term.primitives.abs() - term.primitive_limit).clamp_min(0.0).sum(dim=1)
 
 
-def meta_action_rate_l2(env: TrackingEnv) -> torch.Tensor:
-    """Penalize change of the policy's output: |a_t - a_(t-1)|^2 over all its entries; 0 until two actions exist (GRAIL release)."""
-    change = (env.action_term.action - env.action_term.previous_action).square().sum(dim=1)
+def meta_action_rate_l2(env: TrackingEnv, *, token_only: bool = False) -> torch.Tensor:
+    """Penalize change of the policy's output: |a_t - a_(t-1)|^2 over all its entries; 0 until two actions exist (GRAIL release).
+
+    Args:
+        env: the environment.
+        token_only: leave out the hand primitives, which come last.
+    """
+    term = env.action_term
+    counted = term.num_actions - (term.primitives.shape[1] if token_only else 0)
+    change = (term.action - term.previous_action)[:, :counted].square().sum(dim=1)
     return change * (env.episode_length > 1)
+
+
+class full_latent_rate_l2:  # noqa: N801 - terms are named as they are written in a config
+    """Penalize change of the tokens that a frozen base policy acts on: sum of squares; 0 until two actions exist (GRAIL release).
+
+    They are what its decoder reads, the quantised sum of its own latent and the policy's residual. A class only because it looks, once,
+    whether the action has such tokens.
+
+    Raises:
+        ConfigError: the action transform has none.
+    """
+
+    def __init__(self, env: TrackingEnv) -> None:
+        if not hasattr(env.action_term, "latent"):
+            raise ConfigError(
+                f"the reward full_latent_rate_l2 is about the tokens of the action latent_residual, and the action is "
+                f"{env.cfg.action.func}: remove the term with ~rewards.full_latent_rate_l2"
+            )
+
+    def __call__(self, env: TrackingEnv) -> torch.Tensor:
+        """Return (N,)."""
+        term: Any = env.action_term
+        change = (term.latent - term.previous_latent).square().sum(dim=1)
+        return change * (env.episode_length > 1)
 
 
 def action_rate_l2(env: TrackingEnv) -> torch.Tensor:

@@ -17,6 +17,7 @@ from grail_rewards.regularisers import (
     anti_shake_ang_vel,
     feet_acc,
     finger_primitive_limit,
+    full_latent_rate_l2,
     joint_acc_l2,
     joint_limit,
     meta_action_rate_l2,
@@ -104,6 +105,23 @@ def test_finger_direction_refers_to_the_reference_object_while_a_labelled_motion
     assert finger_direction(changed(env), hand="right")[0].item() == pytest.approx(1.0, abs=1e-4)
 
 
+def test_finger_direction_takes_tips_that_are_off_their_links(env):
+    """Turned a quarter about z, a link's x is the world's y."""
+    env.state.object_pos_w[1] = rows(1.0, 0.0, 0.0)
+    quarter = [math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)]
+    env.state.body_quat_w = rows([quarter] * 3, [quarter] * 3)
+    env.state.body_pos_w[1] = rows([1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0])
+    one_sided = {"thumb_offset": (0.02, 0.0, 0.0), "index_offset": (0.03, 0.0, 0.0), "middle_offset": (0.05, 0.0, 0.0)}
+    assert finger_direction(env, hand="right", **one_sided)[1].item() == pytest.approx(-1.0, abs=1e-3)
+    # Thumb towards +y; index towards +x, the middle finger left where its link is: a right angle.
+    corner = {"thumb_offset": (0.02, 0.0, 0.0), "index_offset": (0.0, -0.03, 0.0)}
+    assert finger_direction(changed(env), hand="right", **corner)[1].item() == pytest.approx(0.0, abs=1e-3)
+    opposed = {"thumb_offset": (0.02, 0.0, 0.0), "index_offset": (-0.03, 0.0, 0.0)}
+    assert finger_direction(changed(env), hand="right", **opposed)[1].item() == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(ConfigError, match="three numbers"):
+        finger_direction(changed(env), hand="right", thumb_offset=(0.1, 0.2))
+
+
 def test_contact_center(env):
     distance = (0.1 + 2 * math.hypot(0.1, 0.1)) / 3
     assert contact_center(env, hand="right").tolist() == pytest.approx([math.exp(-10 * distance), 0.0], rel=1e-4)
@@ -125,9 +143,29 @@ def test_finger_primitive_limit():
 
 
 def test_meta_action_rate_waits_for_a_second_action():
-    term = SimpleNamespace(action=rows([1.0, 2.0], [1.0, 2.0]), previous_action=rows([0.0, 0.0], [0.0, 1.0]))
+    term = SimpleNamespace(
+        num_actions=3,
+        action=rows([1.0, 2.0, 5.0], [1.0, 2.0, 5.0]),
+        previous_action=rows([0.0, 0.0, 0.0], [0.0, 1.0, 3.0]),
+        primitives=torch.zeros(2, 1),
+    )
     env = SimpleNamespace(action_term=term, episode_length=torch.tensor([1, 2]))
-    assert meta_action_rate_l2(env).tolist() == [0.0, 2.0]
+    assert meta_action_rate_l2(env).tolist() == [0.0, 6.0]
+    assert meta_action_rate_l2(env, token_only=True).tolist() == [0.0, 2.0]
+
+
+def test_change_of_tokens_waits_for_a_second_action():
+    term = SimpleNamespace(latent=rows([0.5, -0.25], [0.5, -0.25]), previous_latent=rows([0.0, 0.0], [0.25, 0.25]))
+    env = SimpleNamespace(action_term=term, episode_length=torch.tensor([1, 2]))
+    assert full_latent_rate_l2(env)(env).tolist() == [0.0, 0.3125]
+
+
+def test_change_of_tokens_needs_an_action_that_has_some():
+    cfg = SimpleNamespace(action=SimpleNamespace(func="core:joint_residual"))
+    with pytest.raises(
+        ConfigError, match=r"the action is core:joint_residual: remove the term with ~rewards\.full_latent_rate_l2"
+    ):
+        full_latent_rate_l2(SimpleNamespace(action_term=SimpleNamespace(), cfg=cfg))
 
 
 def test_action_rate_counts_from_the_first_action():

@@ -1,4 +1,4 @@
-"""The demo libraries of `pnp_table` and `pnp_ground`: drafts that pass every check, written as motions with their objects."""
+"""The demo libraries of the four tasks: drafts that pass every check, written as motions with their objects."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from grail_framework.robots.g1 import g1_43dof
 from grail_framework.robots.inverse_kinematics import InverseKinematics
 from grail_framework.robots.keyframes import FPS
 from grail_framework.tasks.demo_files import DemoMotion, write_library
+from grail_hoi.demo.advanced_manip import draft_advanced_manip_ground, draft_advanced_manip_table
 from grail_hoi.demo.draft import Pose
 from grail_hoi.demo.pnp_ground import draft_pnp_ground
 from grail_hoi.demo.pnp_table import draft_pnp_table
@@ -58,6 +59,26 @@ def make_pnp_ground(out: Path, *, motions: int = 8, seed: int = 0) -> Path:
     return write_library(Path(out), pnp_ground_motion, g1_43dof(), motions=motions, seed=seed)
 
 
+def make_advanced_manip_table(out: Path, *, motions: int = 8, seed: int = 0) -> Path:
+    """Write `motions` manipulations of heavier objects over a table in the GRAIL layout below `out` and return the folder.
+
+    Raises:
+        ConfigError: `motions` or `seed` is too small.
+        DataError: a motion could not be made.
+    """
+    return write_library(Path(out), advanced_manip_table_motion, g1_43dof(), motions=motions, seed=seed)
+
+
+def make_advanced_manip_ground(out: Path, *, motions: int = 8, seed: int = 0) -> Path:
+    """Write `motions` manipulations from the ground with both hands in the GRAIL layout below `out` and return the folder.
+
+    Raises:
+        ConfigError: `motions` or `seed` is too small.
+        DataError: a motion could not be made.
+    """
+    return write_library(Path(out), advanced_manip_ground_motion, g1_43dof(), motions=motions, seed=seed)
+
+
 def pnp_table_motion(index: int, *, seed: int) -> DemoMotion:
     """Make the pick-up from a table with an index."""
     return _made("pickup_table", draft_pnp_table, index, seed)
@@ -66,6 +87,16 @@ def pnp_table_motion(index: int, *, seed: int) -> DemoMotion:
 def pnp_ground_motion(index: int, *, seed: int) -> DemoMotion:
     """Make the pick-up from the ground with an index."""
     return _made("pickup_ground", draft_pnp_ground, index, seed)
+
+
+def advanced_manip_table_motion(index: int, *, seed: int) -> DemoMotion:
+    """Make the manipulation over a table with an index."""
+    return _made("manipulation_table", draft_advanced_manip_table, index, seed)
+
+
+def advanced_manip_ground_motion(index: int, *, seed: int) -> DemoMotion:
+    """Make the manipulation from the ground with an index."""
+    return _made("manipulation_ground", draft_advanced_manip_ground, index, seed)
 
 
 def drafted(drafter: Drafter, index: int, seed: int) -> tuple[Draft, Trial]:

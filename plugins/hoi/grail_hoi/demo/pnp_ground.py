@@ -43,7 +43,7 @@ def draft_pnp_ground(robot: RobotSpec, solver: InverseKinematics, index: int, rn
     else:
         x, y = float(rng.uniform(0.044, 0.058)), float(rng.uniform(0.050, 0.068))
         shape, depth = box("block", x, y, height), 0.5 * y
-    grasp = GraspSearch(robot, "right", shape).find(_beside(depth, rng))
+    grasp = GraspSearch(robot, "right", shape).find(beside(depth, rng))
     if grasp is None:
         return None
     spot = np.array([rng.uniform(0.27, 0.33), rng.uniform(-0.32, -0.24), shape.half_height])
@@ -55,23 +55,32 @@ def _with_both(robot: RobotSpec, solver: InverseKinematics, height: float, rng: 
     """Grasp a rack by its posts, one in each hand."""
     radius, width = float(rng.uniform(0.029, 0.037)), float(rng.uniform(0.46, 0.54))
     shape = rack("rack", radius, height, width)
-    # One hand could not hold the whole rack at its end; each is tried on a post of half the weight.
-    post = attrs.evolve(cylinder("post", radius, height), mass=0.5 * shape.mass)
-    hint = _beside(radius, rng)
+    grasps = grasp_rack(robot, shape, cylinder("post", radius, height), width, beside(radius, rng))
+    if grasps is None:
+        return None
+    rest = Pose(pos=np.array([rng.uniform(0.30, 0.35), 0.0, shape.half_height]), turn=Rotation.identity())
+    return _draft(robot, solver, shape, grasps, rest, rng)
+
+
+def grasp_rack(robot: RobotSpec, shape: Shape, post: Shape, width: float, hint: Hint) -> tuple[Grasp, ...] | None:
+    """Grasp a rack's posts, one in each hand, right first; None without a grasp.
+
+    One hand could not hold the whole rack at its end; each is tried on a post of half the weight.
+    """
+    half = attrs.evolve(post, mass=0.5 * shape.mass)
     found = []
     for side, sign in (("right", -1.0), ("left", 1.0)):
-        grasp = GraspSearch(robot, side, post).find(hint)
+        grasp = GraspSearch(robot, side, half).find(hint)
         if grasp is None:
             return None
         middle = np.array([0.0, sign * 0.5 * width, 0.0])
         # Two hands leave the rack where it is, where one would turn a post.
         held = attrs.evolve(grasp, shift=np.zeros(3), turn=Rotation.identity())
         found.append(attrs.evolve(held, palm_pos=grasp.palm_pos + middle, points=grasp.points + middle))
-    rest = Pose(pos=np.array([rng.uniform(0.30, 0.35), 0.0, shape.half_height]), turn=Rotation.identity())
-    return _draft(robot, solver, shape, tuple(found), rest, rng)
+    return tuple(found)
 
 
-def _beside(depth: float, rng: np.random.Generator) -> Hint:
+def beside(depth: float, rng: np.random.Generator) -> Hint:
     """Grasp from the side, thumb up, about a forearm's length over the ground."""
     height = float(rng.uniform(0.25, 0.28))
     return Hint(turn=Rotation.identity(), offsets=offsets(depth + PALM_DEPTH), heights=(height,))

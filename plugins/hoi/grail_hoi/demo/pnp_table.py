@@ -35,8 +35,8 @@ _ABOVE: Final = 0.03
 
 def draft_pnp_table(robot: RobotSpec, solver: InverseKinematics, index: int, rng: np.random.Generator) -> Draft | None:
     """Draft the pick-up of an object of the kind that belongs to an index; None where no grasp is found."""
-    kinds = tuple(_KINDS)
-    shape, hint = _KINDS[kinds[index % len(kinds)]](rng)
+    kinds = tuple(KINDS)
+    shape, hint = KINDS[kinds[index % len(kinds)]](rng)
     grasp = GraspSearch(robot, "right", shape).find(hint)
     if grasp is None:
         return None
@@ -141,7 +141,7 @@ def _beside(shape: Shape, half_depth: float) -> Hint:
     return Hint(turn=Rotation.identity(), offsets=offsets(half_depth + PALM_DEPTH), heights=(height, height + 0.008))
 
 
-_KINDS: Final[dict[str, Callable[[np.random.Generator], tuple[Shape, Hint]]]] = {
+KINDS: Final[dict[str, Callable[[np.random.Generator], tuple[Shape, Hint]]]] = {
     "can": _can,
     "carton": _carton,
     "bottle": _bottle,

@@ -34,6 +34,10 @@ class Shape:
         """Corner points of each piece (V, 3) [m]."""
         return tuple(points for points, _ in self.pieces)
 
+    def of_density(self, density: float) -> Shape:
+        """Return the shape with the mass that a density gives it [kg/m^3]; pieces that overlap count twice."""
+        return attrs.evolve(self, mass=density * sum(ConvexHull(points).volume for points in self.corners))
+
 
 def box(name: str, x: float, y: float, z: float) -> Shape:
     """Make a box with edges [m]."""

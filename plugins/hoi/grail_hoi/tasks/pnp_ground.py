@@ -7,18 +7,17 @@ from grail_framework.config import (
     CommandCfg,
     ContactGate,
     ContactSensorCfg,
+    MotionCfg,
     NetworkCfg,
     ObjectCfg,
-    ObservationGroupCfg,
-    ObservationTermCfg,
     PpoCfg,
     RewardTermCfg,
     RobotCfg,
     RunCfg,
     SceneCfg,
     TerminationTermCfg,
-    UniformNoise,
 )
+from grail_hoi.tasks import observations
 
 RIGHT_FINGERS = (
     "right_hand_thumb_2_link",
@@ -27,11 +26,6 @@ RIGHT_FINGERS = (
     "right_hand_palm_link",
 )
 LEFT_FINGERS = tuple(name.replace("right", "left") for name in RIGHT_FINGERS)
-
-
-def _term(func: str, *, noise: float | None = None, **params: object) -> ObservationTermCfg:
-    bounds = None if noise is None else UniformNoise(low=-noise, high=noise)
-    return ObservationTermCfg(func=func, params=dict(params), noise=bounds)
 
 
 def pnp_ground() -> RunCfg:
@@ -54,6 +48,7 @@ def pnp_ground() -> RunCfg:
                 "body": ContactSensorCfg(links=(r"(?!.*(ankle_roll|hand)).*",), partner="any"),
             },
         ),
+        motion=MotionCfg(shard_by_rank=True),
         command=CommandCfg(
             num_future_frames=10,
             dt_future_ref_frames=0.1,
@@ -61,73 +56,35 @@ def pnp_ground() -> RunCfg:
             sample_before_contact_margin=10,
             use_motion_hand_actions=False,
         ),
-        action=ActionCfg(func="core:joint_residual", params={"finger_primitive": "discrete"}),
-        observations={"policy": _policy(), "critic": _critic()},
+        action=ActionCfg(
+            func="hoi:latent_residual",
+            params={
+                "mode": "pre_quantization",
+                "scale": 0.1,
+                "finger_primitive": "discrete",
+                "base_checkpoint": None,  # models/sonic_manipulation_base
+                "base_config": None,
+            },
+        ),
+        observations={
+            "policy": observations.policy(width=984),
+            "critic": observations.critic(width=1101),
+            "policy_atm": observations.policy_atm(),
+            "tokenizer": observations.tokenizer(),
+        },
         rewards=_rewards(),
         terminations=_terminations(),
         network=NetworkCfg(
             func="core:mlp",
-            params={"actor_hidden_dims": (512, 256, 128), "critic_hidden_dims": (512, 256, 128), "activation": "silu"},
+            params={
+                "actor_hidden_dims": (512, 256, 128),
+                "critic_hidden_dims": (512, 256, 128),
+                "activation": "silu",
+                "latent_l2_coef": 0.1,
+                "latent_dim": 64,
+            },
         ),
         algorithm=PpoCfg(),
-    )
-
-
-def _policy() -> ObservationGroupCfg:
-    return ObservationGroupCfg(
-        width=984,
-        terms={
-            "command": _term("core:command"),
-            "command_multi_future": _term("core:command_multi_future"),
-            "motion_anchor_pos_b": _term("core:motion_anchor_pos_b", noise=0.25),
-            "motion_anchor_ori_b_mf": _term("core:motion_anchor_ori_b_mf", noise=0.05),
-            "motion_anchor_ori_b": _term("core:motion_anchor_ori_b", noise=0.05),
-            "base_lin_vel": _term("core:base_lin_vel", noise=0.5),
-            "base_ang_vel": _term("core:base_ang_vel", noise=0.2),
-            "joint_pos": _term("core:joint_pos", noise=0.01),
-            "joint_vel": _term("core:joint_vel", noise=0.5),
-            "actions": _term("core:actions"),
-            "target_object_pos": _term("core:target_object_pos"),
-            "finger_tips_force": _term("hoi:finger_tips_force", sensor="object_right_hand"),
-            "object_pos_delta_multi_future": _term("core:object_pos_delta_multi_future", noise=0.02),
-            "object_ori_delta_multi_future_6d": _term("core:object_ori_delta_multi_future_6d", noise=0.02),
-            "hand_object_transform_6d": _term("hoi:hand_object_transform_6d"),
-            "object_pos_b": _term("core:object_pos_b"),
-            "object_ori_b_6d": _term("core:object_ori_b_6d"),
-            "table_pos_b": _term("core:table_pos_b"),
-            "table_ori_b": _term("core:table_ori_b"),
-            "object_bps": _term("core:object_bps"),
-        },
-    )
-
-
-def _critic() -> ObservationGroupCfg:
-    return ObservationGroupCfg(
-        width=1101,
-        terms={
-            "command": _term("core:command"),
-            "command_multi_future": _term("core:command_multi_future"),
-            "motion_anchor_pos_b": _term("core:motion_anchor_pos_b"),
-            "motion_anchor_ori_b": _term("core:motion_anchor_ori_b"),
-            "motion_anchor_ori_b_mf": _term("core:motion_anchor_ori_b_mf"),
-            "body_pos": _term("core:body_pos"),
-            "body_ori": _term("core:body_ori"),
-            "base_lin_vel": _term("core:base_lin_vel"),
-            "base_ang_vel": _term("core:base_ang_vel"),
-            "joint_pos": _term("core:joint_pos"),
-            "joint_vel": _term("core:joint_vel"),
-            "actions": _term("core:actions"),
-            "target_object_pos": _term("core:target_object_pos"),
-            "finger_tips_force": _term("hoi:finger_tips_force", sensor="object_right_hand"),
-            "object_pos_delta_multi_future": _term("core:object_pos_delta_multi_future"),
-            "object_ori_delta_multi_future_6d": _term("core:object_ori_delta_multi_future_6d"),
-            "hand_object_transform_6d": _term("hoi:hand_object_transform_6d"),
-            "object_pos_b": _term("core:object_pos_b"),
-            "object_ori_b_6d": _term("core:object_ori_b_6d"),
-            "table_pos_b": _term("core:table_pos_b"),
-            "table_ori_b": _term("core:table_ori_b"),
-            "grab_contact_flag": _term("hoi:grab_contact_flag"),
-        },
     )
 
 

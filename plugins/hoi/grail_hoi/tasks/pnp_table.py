@@ -1,8 +1,6 @@
 """Pick up an object from a table with the right hand and put it down again, as the reference does.
 
-Values of the GRAIL release's `pnp_table`, with the action transform `joint_residual`: no frozen base policy, so the release's penalty
-on the change of its latent (`full_latent_rate_l2`, weight -0.01) has nothing to be about and is left out, and `meta_action_rate_l2`
-is about the 31 entries of this action instead of 66.
+Values of the GRAIL release's `pnp_table`.
 """
 
 from __future__ import annotations
@@ -12,10 +10,9 @@ from grail_framework.config import (
     CommandCfg,
     ContactGate,
     ContactSensorCfg,
+    MotionCfg,
     NetworkCfg,
     ObjectCfg,
-    ObservationGroupCfg,
-    ObservationTermCfg,
     PpoCfg,
     RewardTermCfg,
     RobotCfg,
@@ -23,8 +20,8 @@ from grail_framework.config import (
     SceneCfg,
     TableCfg,
     TerminationTermCfg,
-    UniformNoise,
 )
+from grail_hoi.tasks import observations
 
 RIGHT_HAND = (
     "right_hand_palm_link",
@@ -42,16 +39,11 @@ FROM_NOTHING = ("~rewards.finger_primitive_limit",)
 starts from nothing it makes living dearer than an early end (-0.2 once), and that is what would be learned."""
 
 
-def _term(func: str, *, noise: float | None = None, **params: object) -> ObservationTermCfg:
-    bounds = None if noise is None else UniformNoise(low=-noise, high=noise)
-    return ObservationTermCfg(func=func, params=dict(params), noise=bounds)
-
-
 def pnp_table() -> RunCfg:
     """Return the task's configuration."""
     return RunCfg(
         task="hoi:pnp_table",
-        summary="Pick and place on a table; joint residuals, so the release's full_latent_rate_l2 is left out",
+        summary="Pick up an object from a table and put it down again",
         project="GRAB_Tracking",
         config_path="manager/universal_token/hoi",
         num_envs=4096,
@@ -67,6 +59,7 @@ def pnp_table() -> RunCfg:
                 "body": ContactSensorCfg(links=(r"(?!.*(ankle_roll|hand)).*",), partner="any"),
             },
         ),
+        motion=MotionCfg(shard_by_rank=True),
         command=CommandCfg(
             num_future_frames=10,
             dt_future_ref_frames=0.1,
@@ -75,74 +68,36 @@ def pnp_table() -> RunCfg:
             sample_before_contact_margin=10,
             use_motion_hand_actions=True,
         ),
-        action=ActionCfg(func="core:joint_residual", params={"finger_primitive": "discrete"}),
-        observations={"policy": _policy(), "critic": _critic()},
+        action=ActionCfg(
+            func="hoi:latent_residual",
+            params={
+                "mode": "pre_quantization",
+                "scale": 0.1,
+                "finger_primitive": "discrete",
+                "base_checkpoint": None,  # models/sonic_manipulation_base
+                "base_config": None,
+            },
+        ),
+        observations={
+            "policy": observations.policy(width=996),
+            "critic": observations.critic(width=1113),
+            "policy_atm": observations.policy_atm(),
+            "tokenizer": observations.tokenizer(),
+        },
         rewards=_rewards(),
         terminations=_terminations(),
         network=NetworkCfg(
             func="core:mlp",
-            params={"actor_hidden_dims": (512, 256, 128), "critic_hidden_dims": (512, 256, 128), "activation": "silu"},
+            params={
+                "actor_hidden_dims": (512, 256, 128),
+                "critic_hidden_dims": (512, 256, 128),
+                "activation": "silu",
+                "latent_l2_coef": 0.1,
+                "latent_dim": 64,
+            },
         ),
         algorithm=PpoCfg(),
         presets={"laptop": FROM_NOTHING, "scratch": FROM_NOTHING},
-    )
-
-
-def _policy() -> ObservationGroupCfg:
-    return ObservationGroupCfg(
-        width=996,
-        terms={
-            "command": _term("core:command"),
-            "command_multi_future": _term("core:command_multi_future"),
-            "motion_anchor_pos_b": _term("core:motion_anchor_pos_b", noise=0.25),
-            "motion_anchor_ori_b_mf": _term("core:motion_anchor_ori_b_mf", noise=0.05),
-            "motion_anchor_ori_b": _term("core:motion_anchor_ori_b", noise=0.05),
-            "base_lin_vel": _term("core:base_lin_vel", noise=0.5),
-            "base_ang_vel": _term("core:base_ang_vel", noise=0.2),
-            "joint_pos": _term("core:joint_pos", noise=0.01),
-            "joint_vel": _term("core:joint_vel", noise=0.5),
-            "actions": _term("core:actions"),
-            "target_object_pos": _term("core:target_object_pos"),
-            "finger_tips_force": _term("hoi:finger_tips_force", sensor="object_right_hand"),
-            "object_pos_delta_multi_future": _term("core:object_pos_delta_multi_future", noise=0.02),
-            "object_ori_delta_multi_future_6d": _term("core:object_ori_delta_multi_future_6d", noise=0.02),
-            "hand_object_transform_6d": _term("hoi:hand_object_transform_6d"),
-            "object_pos_b": _term("core:object_pos_b"),
-            "object_ori_b_6d": _term("core:object_ori_b_6d"),
-            "table_pos_b": _term("core:table_pos_b"),
-            "table_ori_b": _term("core:table_ori_b"),
-            "object_bps": _term("core:object_bps"),
-        },
-    )
-
-
-def _critic() -> ObservationGroupCfg:
-    return ObservationGroupCfg(
-        width=1113,
-        terms={
-            "command": _term("core:command"),
-            "command_multi_future": _term("core:command_multi_future"),
-            "motion_anchor_pos_b": _term("core:motion_anchor_pos_b"),
-            "motion_anchor_ori_b": _term("core:motion_anchor_ori_b"),
-            "motion_anchor_ori_b_mf": _term("core:motion_anchor_ori_b_mf"),
-            "body_pos": _term("core:body_pos"),
-            "body_ori": _term("core:body_ori"),
-            "base_lin_vel": _term("core:base_lin_vel"),
-            "base_ang_vel": _term("core:base_ang_vel"),
-            "joint_pos": _term("core:joint_pos"),
-            "joint_vel": _term("core:joint_vel"),
-            "actions": _term("core:actions"),
-            "target_object_pos": _term("core:target_object_pos"),
-            "finger_tips_force": _term("hoi:finger_tips_force", sensor="object_right_hand"),
-            "object_pos_delta_multi_future": _term("core:object_pos_delta_multi_future"),
-            "object_ori_delta_multi_future_6d": _term("core:object_ori_delta_multi_future_6d"),
-            "hand_object_transform_6d": _term("hoi:hand_object_transform_6d"),
-            "object_pos_b": _term("core:object_pos_b"),
-            "object_ori_b_6d": _term("core:object_ori_b_6d"),
-            "table_pos_b": _term("core:table_pos_b"),
-            "table_ori_b": _term("core:table_ori_b"),
-            "grab_contact_flag": _term("hoi:grab_contact_flag"),
-        },
     )
 
 
@@ -176,6 +131,7 @@ def _rewards() -> dict[str, RewardTermCfg]:
         ),
         "finger_primitive_limit": RewardTermCfg(func="rewards:finger_primitive_limit", weight=-10.0),
         "meta_action_rate_l2": RewardTermCfg(func="rewards:meta_action_rate_l2", weight=-0.1),
+        "full_latent_rate_l2": RewardTermCfg(func="rewards:full_latent_rate_l2", weight=-0.01),
         "is_terminated": RewardTermCfg(func="core:is_terminated", weight=-10.0),
         "hand_table_contact_penalty": RewardTermCfg(
             func="rewards:hand_table_contact_penalty", weight=-1.0, params={"sensor": "table_right_hand", "max_force": 1.0}
