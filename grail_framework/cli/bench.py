@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from grail_framework.bench.record import Report, Row
     from grail_framework.bench.task import BenchTask
+    from grail_framework.cli.run_report import StageLine
     from grail_framework.cli.state import CliState
     from grail_framework.config import RunCfg
 
@@ -232,13 +233,15 @@ def _measure(
     from grail_framework.bench.machine import describe_machine
     from grail_framework.bench.record import Report
     from grail_framework.bench.task import BenchTask
+    from grail_framework.logging.stages import listening
 
     tasks = [BenchTask(cfg=cfg, manager=state.manager, repeats=request.repeats, steps=request.steps) for cfg in cfgs]
     rows: list[Row] = []
     for task in tasks:
         tell(f"measuring {task.cfg.num_envs} environments of {task.cfg.task} ({task.cfg.engine.name})")
         if len(tasks) == 1:
-            rows += measure(task, request)
+            with listening(tell):
+                rows += measure(task, request)
         else:
             rows += _in_own_process(state, name, request, task, own_options)
     settings = tasks[0].settings() | {"num_envs": [task.cfg.num_envs for task in tasks], "overrides": list(request.overrides)}
@@ -260,7 +263,12 @@ def _compose(state: CliState, request: Request, num_envs: int | None) -> RunCfg:
         seed=request.seed,
     )
     composed = compose(
-        manager.registry, task=request.task, options=options, overrides=request.overrides, edits=[manager.configure_run]
+        manager.registry,
+        task=request.task,
+        options=options,
+        overrides=request.overrides,
+        edits=[manager.configure_run],
+        settle=manager.settle_run,
     )
     for warning in (*composed.warnings, *preflight(composed.cfg, manager.registry)):
         click.echo(f"warning: {warning}", err=True)
@@ -315,7 +323,7 @@ def _check_motion(device: str, data: str | None) -> None:
         raise DataError(f"--data: {data} has no folder robot/; name the folder of a motion library in the GRAIL layout")
 
 
-def _stages() -> Callable[[str], None]:
+def _stages() -> StageLine:
     from grail_framework.cli.run_report import StageLine
 
     tell = StageLine()

@@ -108,7 +108,12 @@ def _configuration(
 
     saved = _saved_config(manager, checkpoint, task)
     composed = compose(
-        manager.registry, task=task if saved is None else None, options=options, overrides=overrides, saved=saved
+        manager.registry,
+        task=task if saved is None else None,
+        options=options,
+        overrides=overrides,
+        settle=manager.settle_run,
+        saved=saved,
     )
     cfg = composed.cfg
     doubts = check_engine(cfg.engine, manager.registry)
@@ -132,20 +137,22 @@ def _select(cfg: RunCfg, motions: tuple[str, ...], *, other_data: bool) -> RunCf
 
 
 def _saved_config(manager: GrailPluginManager, checkpoint: Path, task: str | None) -> RunCfg | None:
-    """Read the configuration beside a checkpoint; None where there is none and a task is named.
+    """Read the configuration beside a checkpoint; None where there is none, or the release's, and a task is named.
 
     Raises:
         CheckpointError: there is none and no task is named, or it is of another task than the one named.
     """
     from grail_framework.config.compose import section_classes
-    from grail_framework.config.files import load_config
+    from grail_framework.config.files import is_release_config, load_config
     from grail_framework.errors import CheckpointError
 
     path = checkpoint.parent / "config.yaml"
-    if not path.is_file():
+    there = path.is_file()
+    if not there or is_release_config(path):
         if task is None:
+            what = "has the config.yaml of the GRAIL release" if there else "has no config.yaml"
             raise CheckpointError(
-                f"--checkpoint: {checkpoint.parent} has no config.yaml, so what {checkpoint.name} was trained for is not known. "
+                f"--checkpoint: {checkpoint.parent} {what}, so what {checkpoint.name} was trained for is not known. "
                 "Add --task NAME, with the overrides it was trained with"
             )
         return None

@@ -64,6 +64,7 @@ def run(
         options=RunOptions(**options),
         overrides=overrides,
         edits=[manager.configure_run],
+        settle=manager.settle_run,
         saved=_saved_config(manager, task, options),
     )
     edited = [f"the plugin {name!r} changed the configuration" for name in manager.config_edits]
@@ -94,11 +95,11 @@ def _saved_config(manager: GrailPluginManager, task: str | None, options: dict[s
     from pathlib import Path
 
     path = Path(options["experiment_dir"]).expanduser() / "config.yaml"
-    if not path.is_file():
-        return None
     from grail_framework.config.compose import section_classes
-    from grail_framework.config.files import load_config
+    from grail_framework.config.files import is_release_config, load_config
 
+    if not path.is_file() or is_release_config(path):
+        return None
     return load_config(path, sections=section_classes(manager.registry))
 
 

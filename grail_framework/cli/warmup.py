@@ -43,6 +43,7 @@ def warmup(state: CliState, task: str, preset: str | None, as_json: bool, overri
         options=RunOptions(**options),
         overrides=overrides,
         edits=[manager.configure_run],
+        settle=manager.settle_run,
     )
     for warning in [*composed.warnings, *preflight(composed.cfg, manager.registry)]:
         click.echo(f"warning: {warning}", err=True)

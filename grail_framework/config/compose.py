@@ -1,7 +1,7 @@
 """From a task's name and a command line to one whole configuration.
 
-Phases, later ones win: the task's defaults, the preset, plugin edits, overrides (our paths and the release's), options. The engine and
-the number of environments are settled last.
+Phases, later ones win: the task's defaults, the preset, plugin edits, overrides (our paths and the release's), options. The engine, the
+number of environments, and what plugins make of the whole are settled last.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from grail_framework.config.structure import FieldError, from_plain, to_plain
 from grail_framework.errors import ConfigError, GrailError, PluginError, PluginLoadError, TaskNotFoundError
 
 if TYPE_CHECKING:
+    from grail_framework.plugins.results import SettledRun
     from grail_framework.registry import Entry, Registry
 
 PATH_FIELDS: Final = frozenset(
@@ -98,6 +99,7 @@ def compose(
     options: RunOptions | None = None,
     overrides: Sequence[str] = (),
     edits: Iterable[Callable[[RunCfg], RunCfg]] = (),
+    settle: Callable[[RunCfg], SettledRun] | None = None,
     saved: RunCfg | None = None,
 ) -> ComposedRun:
     """Resolve a run's configuration; nothing of the engine is imported and nothing is written.
@@ -109,6 +111,7 @@ def compose(
         options: values of the command line's options.
         overrides: in Hydra's grammar, our paths or the release's.
         edits: what plugins change, in order.
+        settle: what plugins make of the whole configuration in the end; a saved one too.
         saved: configuration of a run that is continued; it takes the task's place where no task is named.
 
     Raises:
@@ -151,6 +154,9 @@ def compose(
     if saved is None and "num_envs" not in state.provenance and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)
     warnings = tuple(note.replace("{engine}", engine) for note in (*translation.notes, *notes))
+    if settle is not None:
+        settled = settle(cfg)
+        cfg, warnings = settled.cfg, (*warnings, *settled.warnings)
     return ComposedRun(cfg=cfg, warnings=warnings, provenance=dict(state.provenance), preset_changes=preset_changes)
 
 

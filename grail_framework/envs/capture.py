@@ -162,9 +162,14 @@ class StepGraphs:
 
         Captures that the restored state made outdated are forgotten.
         """
+        self.take_over(observations)
+        self.drop_outdated()
+        return self.observations
+
+    def take_over(self, observations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Write observations where a step returns them, and where a captured action transform reads them."""
         for name, value in observations.items():
             self.observations[name].copy_(value)
-        self.drop_outdated()
         return self.observations
 
     def drop_outdated(self) -> None:
@@ -198,8 +203,7 @@ class StepGraphs:
 
     def _after(self) -> None:
         observations, *rest = self._env.after_physics()
-        for name, value in observations.items():
-            self.observations[name].copy_(value)
+        self.take_over(observations)
         for buffer, value in zip((self.reward, self.terminated, self.truncated), rest, strict=True):
             buffer.copy_(value)
 

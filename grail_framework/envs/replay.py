@@ -59,6 +59,7 @@ def replay(env: TrackingEnv, record: InvalidRecord) -> list[Finding]:
         findings = [*_observations(env, step), *invalid_quantities({"action": record.actions[step]}, step)]
         if findings:
             return findings
+        env.observe(torch.full((1,), step == 0, device=env.device))  # there are actions that read observations
         env.engine.step(env.action_term.apply(record.actions[step : step + 1].to(env.device)))
         env.episode_length += 1
         env.view = TrackingView(env)

@@ -21,6 +21,7 @@ from grail_framework.envs.terminations import TerminationPipeline
 from grail_framework.envs.terms import check_params
 from grail_framework.envs.view import TrackingView
 from grail_framework.errors import CheckpointError
+from grail_framework.mdp.actions import ObservingAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +113,9 @@ class TrackingEnv:
         self.observations: dict[str, torch.Tensor] = {}
         """What the last reset or step returned."""
         self.start_state = ReferenceReset(self.command, engine.spec, self._nominal_joint_pos, self.soft_joint_limits)
-        self._reset_scene(self._all)
+        self.command.draw_start(self._all)  # terms are probed on a valid state
+        self._place(self._all)
+        self.command.gather()
 
         self.view = TrackingView(self)
         self.action_term = self._build_action(registry)
@@ -124,6 +127,8 @@ class TrackingEnv:
             name: ObservationGroup(self, registry, name, group, self._observed) for name, group in cfg.observations.items()
         }
         self.observation_dims = {name: group.width for name, group in self.groups.items()}
+        if isinstance(self.action_term, ObservingAction):
+            self.action_term.bind_observations({name: group.layout for name, group in self.groups.items()})
         self.errors = TrackingErrors(self)
         self.guard = InvalidStateGuard(self)
         self.events = EventPipeline(self, registry, cfg.events)
@@ -167,8 +172,12 @@ class TrackingEnv:
         self._start_episodes(fresh)
         self.command.gather()
         self.view = TrackingView(self)
-        observations = self._observe(fresh)
-        return observations if mask is None else self._keep_others(mask, *before)
+        self.observe(fresh)
+        if mask is not None:
+            self._keep_others(mask, *before)
+        if self.graphs is not None:
+            self.observations = self.graphs.take_over(self.observations)
+        return self.observations
 
     @torch.no_grad()
     def step(
@@ -218,7 +227,7 @@ class TrackingEnv:
         if self.events.any_interval:
             self.events.tick()
             self.view = TrackingView(self)
-        return self._observe(fresh), reward, terminated, truncated
+        return self.observe(fresh), reward, terminated, truncated
 
     def invalidate_captures(self) -> None:
         """Have the step captured anew, after something that a capture holds was changed: a term replaced, its parameter set."""
@@ -337,12 +346,6 @@ class TrackingEnv:
             term.reset(mask)
         self.events.reset(mask)
 
-    def _reset_scene(self, mask: torch.Tensor) -> None:
-        """Place everything before terms exist, so that they can be probed on a valid state."""
-        self.command.draw_start(mask)
-        self._place(mask)
-        self.command.gather()
-
     def _place(self, mask: torch.Tensor) -> None:
         if self.graphs is not None:
             self.engine.reset(mask, self.start_state())  # marks inside a graph have no time that could be read
@@ -357,27 +360,23 @@ class TrackingEnv:
         work(*arguments)
         self.engine_clock.mark()
 
-    def _observe(self, fresh: torch.Tensor) -> dict[str, torch.Tensor]:
-        observations = {}
-        for name, group in self.groups.items():
-            vector = group.compute(fresh)
-            if self.cfg.safe_nan:
-                vector = self.guard.hide(vector)
-            observations[name] = vector
+    def observe(self, fresh: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute the observation groups, each (N, width), for a phase that has begun; histories are filled where `fresh` (N,)."""
+        observations = {name: group.compute(fresh) for name, group in self.groups.items()}
+        if self.cfg.safe_nan:
+            observations = {name: self.guard.hide(vector) for name, vector in observations.items()}
         self.observations = observations
         return observations
 
     def _keep_others(
         self, mask: torch.Tensor, observations: dict[str, torch.Tensor], histories: dict[str, dict[str, torch.Tensor]]
-    ) -> dict[str, torch.Tensor]:
+    ) -> None:
         """Take the rows outside the mask (N,) back to the given observations and history buffers."""
         for name, group in self.groups.items():
             self.observations[name] = torch.where(mask.unsqueeze(1), self.observations[name], observations[name])
             rows = mask.view(-1, 1, 1)
-            group.load_state_dict(
-                {key: torch.where(rows, new, histories[name][key]) for key, new in group.state_dict().items()}
-            )
-        return self.observations
+            kept = {key: torch.where(rows, new, histories[name][key]) for key, new in group.state_dict().items()}
+            group.load_state_dict(kept)
 
     def _accumulators(self) -> dict[str, torch.Tensor]:
         """What is summed up between two calls of `drain_metrics`."""

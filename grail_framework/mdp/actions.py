@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
 from grail_framework.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from grail_framework.envs.tracking_env import TrackingEnv
 
 ACTION_CLIP = 20.0
@@ -42,8 +44,31 @@ class ActionTransform(Protocol):
         ...
 
 
-class _JointAction:
-    """Bookkeeping shared by the transforms: clip, scale, last and previous action."""
+@runtime_checkable
+class AbsoluteAction(Protocol):
+    """An action transform whose joint targets are an affine function of the action alone."""
+
+    @property
+    def joint_targets(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return, per action, its joint's default position [rad] and what it is multiplied by [rad]."""
+        ...
+
+
+@runtime_checkable
+class ObservingAction(Protocol):
+    """An action transform that reads observation groups, in `apply` and as they were last computed: `env.observations[group]`."""
+
+    def bind_observations(self, layouts: Mapping[str, Mapping[str, int]]) -> None:
+        """Learn each group's terms, in order, with their widths; called once, when the groups are built.
+
+        Raises:
+            GrailError: a group is missing, or its terms are not those the transform was made for.
+        """
+        ...
+
+
+class JointAction:
+    """Bookkeeping that transforms share: clip, scale, last and previous action."""
 
     def __init__(self, env: TrackingEnv, num_actions: int) -> None:
         self._env = env
@@ -55,7 +80,8 @@ class _JointAction:
         self.primitive_limit = 0.5
         self.scale = torch.tensor([joint.action_scale for joint in env.robot.joints], device=env.device)
 
-    def _remember(self, action: torch.Tensor, joint_action: torch.Tensor) -> torch.Tensor:
+    def remember(self, action: torch.Tensor, joint_action: torch.Tensor) -> torch.Tensor:
+        """Store the action (N, num_actions), clip and store the joint action (N, J), and return the latter scaled [rad]."""
         self.previous_action.copy_(self.action)
         self.action.copy_(action)
         self.joint_action.copy_(joint_action.clamp(-ACTION_CLIP, ACTION_CLIP))
@@ -81,43 +107,25 @@ class _JointAction:
         self.joint_action.copy_(state["joint_action"])
 
 
-class joint_position(_JointAction):  # noqa: N801 - terms are named as they are written in a config
-    """Move the joints that motions describe about the default pose: target = default + scale * action.
-
-    Joints that motions do not describe (hands) are held at their default.
-    """
-
-    def __init__(self, env: TrackingEnv) -> None:
-        super().__init__(env, env.robot.num_motion_joints)
-
-    def apply(self, action: torch.Tensor) -> torch.Tensor:
-        """Turn the policy's output (N, num_motion_joints) into joint position targets (N, J) [rad]."""
-        joint_action = torch.zeros_like(self.joint_action)
-        joint_action[:, : self.num_actions] = action
-        return self._env.default_joint_pos + self._remember(action, joint_action)
-
-
-class joint_residual(_JointAction):  # noqa: N801
-    """Move the joints about the reference: target = reference joint + scale * action, hands by one primitive each.
-
-    The action is 29 joint residuals, then one hand primitive per hand (left, right) where the robot has hands. The reference is the
-    frame that the coming reward is computed on. Works without any pretrained model.
+class HandedAction(JointAction):
+    """Bookkeeping for actions that end in one primitive per hand (left, right), where the robot has hands.
 
     `finger_primitive` is `discrete` (primitive >= 0 closes the hand, below 0 opens it) or `linear` (from open at -1 to closed at 1).
+    With `command.use_motion_hand_actions` the primitives are the motion's, and what the policy says of the hands is not heard.
     """
 
-    def __init__(self, env: TrackingEnv, finger_primitive: str = "discrete") -> None:
+    def __init__(self, env: TrackingEnv, num_body_actions: int, finger_primitive: str) -> None:
         if finger_primitive not in ("discrete", "linear"):
             raise ConfigError(f"action.params.finger_primitive: got {finger_primitive!r}, allowed: 'discrete', 'linear'")
-        self._hands = [env.robot.hands[side] for side in ("left", "right") if side in env.robot.hands]
-        self._body = env.robot.num_motion_joints
-        super().__init__(env, self._body + len(self._hands))
+        hands = [env.robot.hands[side] for side in ("left", "right") if side in env.robot.hands]
+        super().__init__(env, num_body_actions + len(hands))
+        self._num_body_actions = num_body_actions
         self._linear = finger_primitive == "linear"
-        self._hand_ids = [env.joint_ids(hand.joints) for hand in self._hands]
-        self._open = [torch.tensor(hand.open_action, device=env.device) for hand in self._hands]
-        self._closed = [torch.tensor(hand.closed_action, device=env.device) for hand in self._hands]
-        self._reference = env.default_joint_pos - env.joint_offset  # (N, J); the hands' joints stay at their default
-        self.primitives = torch.zeros(env.num_envs, len(self._hands), device=env.device)
+        self._hand_ids = [env.joint_ids(hand.joints) for hand in hands]
+        self._open = [torch.tensor(hand.open_action, device=env.device) for hand in hands]
+        self._closed = [torch.tensor(hand.closed_action, device=env.device) for hand in hands]
+        self._led_by_motion = env.cfg.command.use_motion_hand_actions and bool(hands)
+        self.primitives = torch.zeros(env.num_envs, len(hands), device=env.device)
         self.primitive_limit = 1.0 if self._linear else 0.5
         if env.cfg.command.use_motion_hand_actions and not bool(env.motions.has_hand_action.all()):
             raise DataError(
@@ -125,19 +133,18 @@ class joint_residual(_JointAction):  # noqa: N801
                 "actions (the `_ha` folder), or set command.use_motion_hand_actions=false."
             )
 
-    def apply(self, action: torch.Tensor) -> torch.Tensor:
-        """Turn the policy's output (N, 29 + hands) into joint position targets (N, J) [rad]."""
-        if self._env.cfg.command.use_motion_hand_actions and self._hands:
-            action = torch.cat((action[:, : self._body], self._env.reference.hand_action), dim=1)
-        joint_action = torch.zeros_like(self.joint_action)
-        joint_action[:, : self._body] = action[:, : self._body]
+    def split(self, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Split an action (N, num_actions): the body's part (N, B), and the primitives that count (N, hands), which are stored."""
+        body = action[:, : self._num_body_actions]
+        self.primitives.copy_(self._env.reference.hand_action if self._led_by_motion else action[:, self._num_body_actions :])
+        return body, self.primitives
+
+    def move_hands(self, joint_action: torch.Tensor) -> None:
+        """Write the raw joint actions that the stored primitives mean into `joint_action` (N, J)."""
         for i, ids in enumerate(self._hand_ids):
-            primitive = action[:, self._body + i]
-            self.primitives[:, i] = primitive
-            closed = (primitive.clamp(-1.0, 1.0) + 1.0) / 2.0 if self._linear else (primitive >= 0.0).to(action.dtype)
-            joint_action[:, ids] = torch.lerp(self._open[i], self._closed[i], closed.unsqueeze(1))
-        self._reference[:, : self._body] = self._env.reference.joint_pos
-        return self._reference + self._env.joint_offset + self._remember(action, joint_action)
+            primitive = self.primitives[:, i : i + 1]
+            closed = (primitive.clamp(-1.0, 1.0) + 1.0) / 2.0 if self._linear else (primitive >= 0.0).to(joint_action.dtype)
+            joint_action[:, ids] = torch.lerp(self._open[i], self._closed[i], closed)
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget the actions of the environments in the mask (N,)."""
@@ -152,3 +159,50 @@ class joint_residual(_JointAction):  # noqa: N801
         """Restore the stored actions."""
         super().load_state_dict(state)
         self.primitives.copy_(state["primitives"])
+
+
+class joint_position(JointAction):  # noqa: N801 - terms are named as they are written in a config
+    """Move the joints that motions describe about the default pose: target = default + scale * action.
+
+    Joints that motions do not describe (hands) are held at their default.
+    """
+
+    def __init__(self, env: TrackingEnv) -> None:
+        super().__init__(env, env.robot.num_motion_joints)
+
+    @property
+    def joint_targets(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return each joint's default position, without the offset of events, and its scale [rad]."""
+        joints = self._env.robot.joints[: self.num_actions]
+        return tuple(joint.default_pos for joint in joints), tuple(joint.action_scale for joint in joints)
+
+    def apply(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, num_motion_joints) into joint position targets (N, J) [rad]."""
+        joint_action = torch.zeros_like(self.joint_action)
+        joint_action[:, : self.num_actions] = action
+        return self._env.default_joint_pos + self.remember(action, joint_action)
+
+
+class joint_residual(HandedAction):  # noqa: N801
+    """Move the joints about the reference: target = reference joint + scale * action, hands by one primitive each.
+
+    The action is 29 joint residuals, then one hand primitive per hand (left, right) where the robot has hands. The reference is the
+    frame that the coming reward is computed on. Works without any pretrained model.
+
+    `finger_primitive` is `discrete` (primitive >= 0 closes the hand, below 0 opens it) or `linear` (from open at -1 to closed at 1).
+    """
+
+    def __init__(self, env: TrackingEnv, finger_primitive: str = "discrete") -> None:
+        self._body = env.robot.num_motion_joints
+        super().__init__(env, self._body, finger_primitive)
+        self._reference = env.default_joint_pos - env.joint_offset  # (N, J); the hands' joints stay at their default
+
+    def apply(self, action: torch.Tensor) -> torch.Tensor:
+        """Turn the policy's output (N, 29 + hands) into joint position targets (N, J) [rad]."""
+        body, primitives = self.split(action)
+        joint_action = torch.zeros_like(self.joint_action)
+        joint_action[:, : self._body] = body
+        self.move_hands(joint_action)
+        self._reference[:, : self._body] = self._env.reference.joint_pos
+        scaled = self.remember(torch.cat((body, primitives), dim=1), joint_action)
+        return self._reference + self._env.joint_offset + scaled

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from grail_framework import __version__
+from grail_framework.plugins.builtin_observations import OBSERVATIONS
 from grail_framework.plugins.markers import hookimpl
 from grail_framework.plugins.records import PluginRecord
 
@@ -22,6 +23,7 @@ NAME: Final = "core"
 # Name -> (target, summary).
 _TASKS: Final[dict[str, tuple[str, str]]] = {
     "motion_tracking": ("grail_framework.tasks.motion_tracking:motion_tracking", "Follow a robot motion, without any object"),
+    "motion_base": ("grail_framework.tasks.motion_base:motion_base", "Follow a robot motion with a base policy of tokens"),
 }
 _ROBOTS: Final[dict[str, tuple[str, str]]] = {
     "g1_43dof": ("grail_framework.robots.g1:g1_43dof", "Unitree G1 with two three-finger hands, 43 joints"),
@@ -30,60 +32,6 @@ _ROBOTS: Final[dict[str, tuple[str, str]]] = {
 _ENGINES: Final[dict[str, tuple[str, str]]] = {
     "mujoco": ("grail_framework.engine.mujoco.engine:build", "MuJoCo on the CPU, in a pool of threads"),
     "isaaclab": ("grail_framework.engine.isaaclab.engine:build", "Isaac Lab on an NVIDIA GPU, or slowly on the CPU"),
-}
-_OBSERVATIONS: Final[dict[str, tuple[str, str]]] = {
-    "command": ("grail_framework.mdp.observations:command", "Current reference joint positions and velocities"),
-    "command_multi_future": ("grail_framework.mdp.observations:command_multi_future", "Window's reference joints"),
-    "command_z": ("grail_framework.mdp.observations:command_z", "Reference height of the root in the motion's world"),
-    "motion_anchor_pos_b": (
-        "grail_framework.mdp.observations:motion_anchor_pos_b",
-        "Reference anchor position in the robot's anchor frame",
-    ),
-    "motion_anchor_ori_b": (
-        "grail_framework.mdp.observations:motion_anchor_ori_b",
-        "Reference anchor orientation in the robot's anchor frame",
-    ),
-    "motion_anchor_ori_b_mf": (
-        "grail_framework.mdp.observations:motion_anchor_ori_b_mf",
-        "Window's root orientations in the robot's anchor frame",
-    ),
-    "body_pos": ("grail_framework.mdp.observations:body_pos", "Tracked bodies' positions in the robot's anchor frame"),
-    "body_ori": (
-        "grail_framework.mdp.observations:body_ori",
-        "Tracked bodies' orientations in the robot's anchor frame",
-    ),
-    "base_lin_vel": (
-        "grail_framework.mdp.observations:base_lin_vel",
-        "Linear velocity of the root's centre of mass in the root frame",
-    ),
-    "base_ang_vel": ("grail_framework.mdp.observations:base_ang_vel", "Root's angular velocity in the root frame"),
-    "gravity_dir": ("grail_framework.mdp.observations:gravity_dir", "Direction of gravity in the root frame"),
-    "joint_pos": ("grail_framework.mdp.observations:joint_pos", "Joint positions minus their default"),
-    "joint_vel": ("grail_framework.mdp.observations:joint_vel", "Joint velocities"),
-    "actions": ("grail_framework.mdp.observations:actions", "Last joint action"),
-    "target_object_pos": (
-        "grail_framework.mdp.object_observations:target_object_pos",
-        "Simulated object's position in the robot frame",
-    ),
-    "object_pos_delta_multi_future": (
-        "grail_framework.mdp.object_observations:object_pos_delta_multi_future",
-        "Window's reference object positions minus the simulated one, in the robot frame",
-    ),
-    "object_ori_delta_multi_future_6d": (
-        "grail_framework.mdp.object_observations:object_ori_delta_multi_future_6d",
-        "Window's reference object orientations in the simulated object's frame",
-    ),
-    "object_pos_b": (
-        "grail_framework.mdp.object_observations:object_pos_b",
-        "Reference object position in the robot frame",
-    ),
-    "object_ori_b_6d": (
-        "grail_framework.mdp.object_observations:object_ori_b_6d",
-        "Reference object orientation in the robot frame",
-    ),
-    "table_pos_b": ("grail_framework.mdp.object_observations:table_pos_b", "Table's position in the robot frame"),
-    "table_ori_b": ("grail_framework.mdp.object_observations:table_ori_b", "Table's orientation in the robot frame"),
-    "object_bps": ("grail_framework.mdp.object_observations:object_bps", "Object's basis point set code"),
 }
 _REWARDS: Final[dict[str, tuple[str, str]]] = {
     "tracking_anchor_pos": (
@@ -180,6 +128,10 @@ _ACTIONS: Final[dict[str, tuple[str, str]]] = {
 }
 _NETWORKS: Final[dict[str, tuple[str, str]]] = {
     "mlp": ("grail_framework.learning.networks:mlp", "Two multi-layer perceptrons, actor and critic"),
+    "universal_token": (
+        "grail_framework.learning.universal_token.network:universal_token",
+        "Encoders of the reference, quantised tokens, decoders to actions and back to the reference",
+    ),
 }
 _METRICS: Final[dict[str, tuple[str, str]]] = {
     "mpjpe_g": ("grail_framework.evaluation.body_metrics:mpjpe_g", "Tracked bodies' position error in the world"),
@@ -219,6 +171,10 @@ _DEMO_LIBRARIES: Final[dict[str, tuple[str, str]]] = {
         "grail_framework.tasks.demo:make_demo_library",
         "A robot that squats, steps, waves and turns on its spot",
     ),
+    "motion_base": (
+        "grail_framework.tasks.demo:make_demo_library",
+        "A robot that squats, steps, waves and turns on its spot",
+    ),
 }
 
 
@@ -248,7 +204,7 @@ def grail_register_engines(registry: Registrar) -> None:
 @hookimpl
 def grail_register_observations(registry: Registrar) -> None:
     """Register the core's observation terms."""
-    registry.add_all(_OBSERVATIONS)
+    registry.add_all(OBSERVATIONS)
 
 
 @hookimpl

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grail_framework.config import RunCfg
     from grail_framework.motion.clip import ContactLabels, MotionClip
     from grail_framework.plugins.context import RunContext
-    from grail_framework.plugins.results import CheckpointFormat, HealthCheck, TerrainPlan
+    from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
     from grail_framework.registry import Registrar
 
 # --- Registration: called once, when plugins are loaded -------------------------------------------------------------------
@@ -190,6 +190,23 @@ def grail_configure_run(cfg: RunCfg) -> RunCfg | None:
 
     Example:
         return attrs.evolve(cfg, num_envs=1024) if cfg.engine.name == "mujoco" else None
+    """
+    return None
+
+
+@hookspec
+def grail_settle_run(cfg: RunCfg) -> SettledRun | None:
+    """Settle what depends on the user's choices and on this machine; None: nothing does.
+
+    Called with the whole configuration, overrides and options included, before it is saved and the engine starts; also where a saved
+    configuration is taken up again, so settling what is settled changes nothing. Nothing overrides what it returns: values that a user
+    may want otherwise belong into `grail_configure_run`. Every plugin gets what the one before it returned. An exception stops the run
+    and names the plugin.
+
+    Example:
+        if cfg.action.func == "hand:from_network" and not Path("hand.pt").exists():
+            return SettledRun(cfg=with_open_hand(cfg), warnings=("there is no hand.pt, so the hand stays open",))
+        return None
     """
     return None
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from grail_framework.config import RunCfg
     from grail_framework.motion.clip import ContactLabels, MotionClip
     from grail_framework.plugins.context import RunContext
-    from grail_framework.plugins.results import CheckpointFormat, HealthCheck, TerrainPlan
+    from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
 
 
 class GrailPluginManager:
@@ -226,6 +226,27 @@ class GrailPluginManager:
                 self.config_edits += (implementation.plugin_name,)
             cfg = changed
         return cfg
+
+    def settle_run(self, cfg: RunCfg) -> SettledRun:
+        """Let each plugin settle the whole configuration, in loading order; return the result and all their warnings.
+
+        Raises:
+            PluginError: a plugin raised, or returned something else than a settled run.
+        """
+        from grail_framework.plugins.results import SettledRun
+
+        warnings: tuple[str, ...] = ()
+        for implementation in reversed(list(self._implementations("grail_settle_run"))):
+            settled = self._critical(implementation, "grail_settle_run", cfg=cfg)
+            if settled is None:
+                continue
+            if not isinstance(settled, SettledRun):
+                raise PluginError(
+                    f"plugin {implementation.plugin_name!r}: grail_settle_run returned {type(settled).__name__}, "
+                    f"allowed: SettledRun or None"
+                )
+            cfg, warnings = settled.cfg, (*warnings, *settled.warnings)
+        return SettledRun(cfg=cfg, warnings=warnings)
 
     def discover_terrain(self, cfg: RunCfg, rank: int, world_size: int) -> TerrainPlan | None:
         """Ask the plugins for the terrain of this process; None: none has any.

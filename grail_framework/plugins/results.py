@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from grail_framework.config import RunCfg
+
+
+@attrs.frozen(kw_only=True)
+class SettledRun:
+    """A configuration that a plugin settled, with what the user should know of it."""
+
+    cfg: RunCfg
+    """The whole configuration."""
+    warnings: tuple[str, ...] = ()
+    """A sentence each; shown before the run starts."""
+
 
 @attrs.frozen(kw_only=True)
 class TerrainPlan:

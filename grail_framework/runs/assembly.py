@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,15 @@ import attrs
 import torch
 
 from grail_framework.config.hardware import CPU_ENGINE, plain_name
-from grail_framework.envs.gating import check_gates
 from grail_framework.envs.scene import scene_spec
 from grail_framework.envs.terms import check_params
 from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.errors import ConfigError
+from grail_framework.learning.universal_token.imitation import JointTargets
+from grail_framework.mdp.actions import AbsoluteAction
 from grail_framework.motion.loading import load_library
 from grail_framework.robots.lookup import find_robot
+from grail_framework.runs.motion_check import check_motions
 from grail_framework.runs.usable_assets import with_usable_assets
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from grail_framework.motion.library import MotionLibrary
     from grail_framework.plugins.manager import GrailPluginManager
     from grail_framework.robots.spec import RobotSpec
-
-_log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -91,20 +91,7 @@ def load_parts(
         world_size=world_size,
     )
     motions = with_usable_assets(cfg, load(cfg.motion), load)
-    check_gates(cfg.rewards, motions)
-    shapeless = motions.missing(motions.has_bps | ~motions.has_object)
-    if shapeless:
-        shown = ", ".join(shapeless[:5]) + (", ..." if len(shapeless) > 5 else "")
-        _log.warning("%d motions have no basis point set; their object_bps is zeros: %s", len(shapeless), shown)
-    if motions.num_motions > cfg.num_envs:
-        _log.warning(
-            "%d motions but %d environments: environment k follows motion k, so the last %d motions are never trained; use "
-            "--num-envs %d or more",
-            motions.num_motions,
-            cfg.num_envs,
-            motions.num_motions - cfg.num_envs,
-            motions.num_motions,
-        )
+    check_motions(cfg, motions)
     return RunParts(cfg=cfg, manager=manager, robot=robot, motions=motions, device=device, rank=rank)
 
 
@@ -120,10 +107,14 @@ def build_env(parts: RunParts, *, num_envs: int | None = None) -> TrackingEnv:
 def build_network(cfg: RunCfg, manager: GrailPluginManager, env: TrackingEnv) -> ActorCritic:
     """Build the actor-critic for the environment's observation and action widths.
 
+    A factory with the parameter `observation_layout` is given the terms of every group, in order, with their widths; one with
+    `joint_targets` what actions are to joints, None where that is no affine function of them.
+
     Raises:
         ConfigError: a parameter the network does not have.
     """
     factory = manager.registry.find("network", cfg.network.func).load()
+    asked = inspect.signature(factory).parameters
     settings: dict[str, Any] = {
         "actor_obs_dim": env.observation_dims["policy"],
         "critic_obs_dim": env.observation_dims["critic"],
@@ -132,5 +123,10 @@ def build_network(cfg: RunCfg, manager: GrailPluginManager, env: TrackingEnv) ->
         "min_noise_std": cfg.algorithm.min_noise_std,
         "max_noise_std": cfg.algorithm.max_noise_std,
     }
+    if "joint_targets" in asked:
+        action = env.action_term
+        settings["joint_targets"] = JointTargets(*action.joint_targets) if isinstance(action, AbsoluteAction) else None
+    if "observation_layout" in asked:
+        settings["observation_layout"] = {name: dict(group.layout) for name, group in env.groups.items()}
     check_params(factory, "network", "network", cfg.network.func, cfg.network.params, supplied=tuple(settings))
     return factory(**settings, **cfg.network.params)

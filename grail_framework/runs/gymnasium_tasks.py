@@ -92,7 +92,14 @@ def build(
 
     manager = _manager()
     options = RunOptions(data=data, engine=engine, physics=physics, device=device, num_envs=num_envs, seed=seed)
-    composed = compose(manager.registry, task=task, options=options, overrides=overrides, edits=[manager.configure_run])
+    composed = compose(
+        manager.registry,
+        task=task,
+        options=options,
+        overrides=overrides,
+        edits=[manager.configure_run],
+        settle=manager.settle_run,
+    )
     doubts = [*composed.warnings, *check_engine(composed.cfg.engine, manager.registry)]
     settled = with_demo_library(composed.cfg, manager.registry)
     for doubt in (*doubts, *check_data(settled, manager.registry)):

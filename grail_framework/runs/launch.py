@@ -14,7 +14,7 @@ from grail_framework.config.compose import config_digest
 from grail_framework.config.hardware import GPU_ENGINE, plain_name
 from grail_framework.config.structure import to_plain
 from grail_framework.envs.timing import Stopwatch
-from grail_framework.errors import ConfigError, PluginLoadError
+from grail_framework.errors import ConfigError, PluginLoadError, RunStoppedError
 from grail_framework.evaluation.rollout import zero_action
 from grail_framework.evaluation.short import evaluate_short, headline
 from grail_framework.learning.distributed import make_accelerator
@@ -26,7 +26,8 @@ from grail_framework.logging.writer import WriterContext, build_writers
 from grail_framework.plugins.context import RunContext
 from grail_framework.plugins.records import compare_plugin_sets
 from grail_framework.runs.assembly import build_env, build_network, engine_device, load_parts
-from grail_framework.runs.checkpoint import CheckpointWriter, RunIdentity
+from grail_framework.runs.base_bundle import leave_base
+from grail_framework.runs.checkpoint import CheckpointWriter, identify
 from grail_framework.runs.demo_library import with_demo_library
 from grail_framework.runs.directory import (
     RunDirectory,
@@ -187,13 +188,7 @@ class _Run:
             self._env: TrackingEnv = build_env(self._parts)
         self._stage("preparing to train")
         network: ActorCritic = build_network(cfg, manager, self._env)
-        self.identity = RunIdentity(
-            plugins=manager.plugin_set(),
-            config_digest=config_digest(cfg),
-            observation_layout={name: group.layout for name, group in self._env.groups.items()},
-            task=cfg.task,
-            robot=cfg.robot.name,
-        )
+        self.identity = identify(cfg, manager, self._env)
         checkpointer = CheckpointWriter(directory, cfg.checkpoints, self.identity) if accelerator.is_main_process else None
         self._env.engine_clock = Stopwatch(self._env.device)
         self.runner = OnPolicyRunner(
@@ -218,7 +213,12 @@ class _Run:
         self._open_writers(known={} if start is None else headline(start), time_budget_s=time_budget_s)
         self._manager.run_started(self._context)
         began, before = time.perf_counter(), self.runner.iteration
-        self.runner.learn(self._cfg.iterations, time_budget_s=time_budget_s)
+        try:
+            self.runner.learn(self._cfg.iterations, time_budget_s=time_budget_s)
+        except RunStoppedError:
+            self._leave_base()
+            raise
+        self._leave_base()
         total = self.runner.iteration
         duration = time.perf_counter() - began
         if self._cfg.evaluation.at_end:
@@ -250,10 +250,12 @@ class _Run:
         if dropped > 0.0 and not self._told_of_overflow:
             self._told_of_overflow = True
             _log.warning(
-                "contacts did not fit in %d environments of iteration %d, and the solver dropped some; fewer convex pieces need less room "
-                "(scene.object.max_pieces). Told once; env/contact_overflows in metrics.jsonl has every iteration",
+                "contacts did not fit in %d environments of iteration %d, and the solver dropped some; raise engine.contact_room, now %s; "
+                "fewer convex pieces need less room (scene.object.max_pieces). Told once; env/contact_overflows in metrics.jsonl has every "
+                "iteration",
                 int(dropped),
                 iteration,
+                self._cfg.engine.contact_room,
             )
         self._manager.iteration_finished(self._context, metrics)
 
@@ -266,6 +268,11 @@ class _Run:
         if self.runner.writer is not None:
             self.runner.writer.close()
         self._env.close()
+
+    def _leave_base(self) -> None:
+        if self._accelerator.is_main_process:
+            network, iteration = self.runner.network, self.runner.iteration
+            leave_base(self._directory.path, self._cfg, self._env, network, iteration=iteration)
 
     def _open_writers(self, known: dict[str, float], time_budget_s: float | None) -> None:
         if not self._accelerator.is_main_process:

@@ -13,7 +13,7 @@ import torch
 
 from grail_framework.errors import CheckpointError
 from grail_framework.learning.bundles import split
-from grail_framework.learning.universal_token.input_normalizers import is_of_normalizer
+from grail_framework.learning.universal_token.input_normalizers import is_of_training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def trained_names(model: Mapping[str, torch.Tensor]) -> tuple[list[str], list[st
     actor, critic = split(model)
     named = (actor, critic or {})
     return tuple(  # pyright: ignore[reportReturnType]
-        [name for name in part if _BUFFERS not in name.split(".") and not is_of_normalizer(name)] for part in named
+        [name for name in part if _BUFFERS not in name.split(".") and not is_of_training(name)] for part in named
     )
 
 

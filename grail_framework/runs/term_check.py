@@ -28,8 +28,11 @@ _SENSOR: Final = "sensor"
 """Parameter by which terms name a contact sensor of the scene."""
 _EVENT: Final = ("env", "mask")
 """What the environment passes to an event itself."""
-_NETWORK: Final = ("actor_obs_dim", "critic_obs_dim", "num_actions", "init_noise_std", "min_noise_std", "max_noise_std")
-"""What the run passes to a network itself."""
+_NETWORK: Final = (
+    *("actor_obs_dim", "critic_obs_dim", "num_actions", "observation_layout"),
+    *("init_noise_std", "min_noise_std", "max_noise_std"),
+)
+"""What the run passes to a network itself; of these, `observation_layout` only to one that has it."""
 
 
 @attrs.frozen(kw_only=True)

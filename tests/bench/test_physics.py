@@ -14,6 +14,7 @@ from grail_framework.engine.protocol import SceneSpec
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.robots.g1 import g1_43dof
 from grail_framework.runs.assembly import build_env, load_parts
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import KinematicEngine, write_box_library
 
 
@@ -36,7 +37,8 @@ def env(tmp_path_factory):
     manager = GrailPluginManager().load()
     data = write_box_library(tmp_path_factory.mktemp("library"), table=True)
     options = RunOptions(data=str(data), engine="mujoco", num_envs=3)
-    env = build_env(load_parts(compose(manager.registry, task="pnp_table", options=options).cfg, manager))
+    cfg = without_base(compose(manager.registry, task="pnp_table", options=options).cfg, manager)
+    env = build_env(load_parts(cfg, manager))
     env.reset()
     yield env
     env.close()

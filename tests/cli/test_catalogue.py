@@ -38,7 +38,7 @@ def test_every_leaf_has_value_unit_and_meaning():
     ]
 
 
-PARAMETERS = ("core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground")
+PARAMETERS = ("core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:pnp_ground")
 
 
 @pytest.mark.parametrize("task", PARAMETERS)

@@ -12,6 +12,7 @@ from grail_framework.cli.main import build_cli
 from grail_framework.config import MotionCfg, NetworkCfg, hardware
 from grail_framework.config.files import to_yaml
 from grail_framework.plugins.manager import GrailPluginManager
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import write_box_library
 
 KEYS = ("ball__000", "box__000", "box__001")
@@ -44,7 +45,7 @@ def trained(manager, library, tmp_path_factory):
     from grail_framework.runs.formats import serialize
 
     folder = tmp_path_factory.mktemp("run")
-    cfg = manager.registry.find("task", "hoi:pnp_ground").load()()
+    cfg = without_base(manager.registry.find("task", "hoi:pnp_ground").load()(), manager)
     cfg = attrs.evolve(
         cfg,
         network=NetworkCfg(func="core:mlp", params={"actor_hidden_dims": (8,), "critic_hidden_dims": (8,)}),

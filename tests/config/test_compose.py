@@ -12,6 +12,7 @@ from config_example import ExampleSection, lift
 from grail_framework.config import hardware
 from grail_framework.config.compose import RunOptions, compose, config_digest
 from grail_framework.errors import ConfigError, NotFoundError
+from grail_framework.plugins.results import SettledRun
 from grail_framework.registry import Entry
 
 
@@ -49,6 +50,22 @@ def test_later_phases_win(registry):
     composed = compose(registry, task="lift", options=RunOptions(), overrides=["iterations=12"], edits=[edit])
     assert (composed.cfg.seed, composed.cfg.iterations, composed.cfg.num_envs) == (1, 12, 32)
     assert composed.provenance == {"iterations": "iterations=12"}
+
+
+def test_plugins_settle_what_the_user_made_of_it(registry):
+    """They see overrides, options, engine and number of environments, of a saved configuration too, and have the last word."""
+    seen = []
+
+    def settle(cfg):
+        seen.append((cfg.seed, cfg.iterations, cfg.engine.name, cfg.num_envs))
+        return SettledRun(cfg=attrs.evolve(cfg, seed=9), warnings=("the seed is 9",))
+
+    composed = compose(
+        registry, task="lift", options=RunOptions(engine="mujoco", iterations=7), overrides=["seed=3"], settle=settle
+    )
+    assert (composed.cfg.seed, composed.warnings) == (9, ("the seed is 9",))
+    compose(registry, saved=composed.cfg, settle=settle)
+    assert seen == [(3, 7, "mujoco", 64), (9, 7, "mujoco", 64)]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.robots.g1 import g1_43dof
+from grail_framework.testing.bases import without_base, write_base
 from grail_framework.testing.fakes import KinematicEngine, standing_clip
 from grail_framework.testing.tape import TapeGraph
 
@@ -20,13 +21,24 @@ def robot():
 
 
 @pytest.fixture(scope="session")
-def registry():
-    return GrailPluginManager().load().registry
+def manager():
+    return GrailPluginManager().load()
+
+
+@pytest.fixture(scope="session")
+def registry(manager):
+    return manager.registry
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """A small base policy, for the action latent_residual."""
+    return write_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture
-def pnp_cfg(registry):
-    return attrs.evolve(registry.find("task", "hoi:pnp_ground").load()(), num_envs=4)
+def pnp_cfg(manager):
+    return attrs.evolve(without_base(manager.registry.find("task", "hoi:pnp_ground").load()(), manager), num_envs=4)
 
 
 @pytest.fixture

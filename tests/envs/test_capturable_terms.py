@@ -12,6 +12,7 @@ from grail_framework.config import ContactGate, EventTermCfg, ObservationTermCfg
 from grail_framework.envs import memory
 from grail_framework.envs.capture import EAGER_STEPS
 from grail_framework.envs.terms import BoundTerm, TermCall
+from grail_framework.testing.bases import with_base
 
 WARM = EAGER_STEPS + 1
 N = 8
@@ -219,18 +220,31 @@ def everything(registry):
         for mode, interval in MODES
     }
     return attrs.evolve(
-        cfg, num_envs=N, rewards=rewards, observations={"policy": group, "critic": group}, terminations=ends, events=events
+        cfg,
+        num_envs=N,
+        rewards=rewards,
+        observations=cfg.observations | {"policy": group, "critic": group},
+        terminations=ends,
+        events=events,
     )
 
 
 @pytest.mark.parametrize(
     ("action", "params"),
-    [("core:joint_residual", {"finger_primitive": "linear"}), ("core:joint_residual", {}), ("core:joint_position", {})],
+    [
+        ("core:joint_residual", {"finger_primitive": "linear"}),
+        ("core:joint_residual", {}),
+        ("core:joint_position", {}),
+        ("hoi:latent_residual", {"mode": "pre_quantization"}),
+        ("hoi:latent_residual", {"mode": "post_quantization", "finger_primitive": "linear"}),
+        ("hoi:latent_residual", {"mode": "pre_quantization_replace"}),
+    ],
 )
-def test_every_registered_term_can_be_captured(pair, everything, action, params, step_both, material_engine):
-    envs = pair(
-        attrs.evolve(everything, action=attrs.evolve(everything.action, func=action, params=params)), engine=material_engine
-    )
+def test_every_registered_term_can_be_captured(pair, everything, base, action, params, step_both, material_engine):
+    cfg = attrs.evolve(everything, action=attrs.evolve(everything.action, func=action, params=params))
+    if action != "hoi:latent_residual":  # the term is about its tokens
+        cfg = attrs.evolve(cfg, rewards={name: term for name, term in cfg.rewards.items() if "latent" not in name})
+    envs = pair(with_base(cfg, base), engine=material_engine)
     for env in envs:
         env.reset()
     for env in envs:
@@ -247,4 +261,5 @@ def test_every_registered_term_can_be_captured(pair, everything, action, params,
 
 
 def test_every_kind_of_action_is_in_the_test_above(registry):
-    assert [entry.qualified for entry in registry.entries("action")] == ["core:joint_position", "core:joint_residual"]
+    actions = ["core:joint_position", "core:joint_residual", "hoi:latent_residual"]
+    assert sorted(entry.qualified for entry in registry.entries("action")) == actions

@@ -14,6 +14,7 @@ from grail_framework.envs.capture import EAGER_STEPS
 from grail_framework.envs.timing import Stopwatch
 from grail_framework.errors import ConfigError, EnvContractError
 from grail_framework.evaluation.rollout import evaluate, zero_action
+from grail_framework.testing.bases import with_base
 from grail_framework.testing.fakes import KinematicEngine
 from grail_framework.testing.tape import TapeGraph
 
@@ -43,8 +44,9 @@ def no_waits(device):
         ("hoi:pnp_ground", "ahead"),
     ],
 )
-def test_every_task_gives_the_same_captured_and_eager(pair, registry, task, derive, device, step_both):
-    envs = pair(attrs.evolve(registry.find("task", task).load()(), num_envs=N), derive=derive, frames=40)
+def test_every_task_gives_the_same_captured_and_eager(pair, registry, base, task, derive, device, step_both):
+    cfg = with_base(registry.find("task", task).load()(), base)
+    envs = pair(attrs.evolve(cfg, num_envs=N), derive=derive, frames=40)
     for env in envs:
         env.reset()
     assert step_both(envs, 30 if device == "cpu" else 200) > 0

@@ -9,6 +9,7 @@ from grail_framework.envs.tracking_env import TrackingEnv
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.robots.g1 import g1_43dof
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import KinematicEngine, standing_clip
 
 
@@ -37,7 +38,8 @@ def manager():
 @pytest.fixture
 def cfg(manager):
     """Terminations as released; start frames drawn, as in training."""
-    return attrs.evolve(manager.registry.find("task", "hoi:pnp_ground").load()(), num_envs=4, rewards={})
+    cfg = without_base(manager.registry.find("task", "hoi:pnp_ground").load()(), manager)
+    return attrs.evolve(cfg, num_envs=4, rewards={})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from grail_framework.motion.clip import MotionClip, ObjectTrack
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.robots.g1 import g1_43dof
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import KinematicEngine
 
 N = 3
@@ -59,8 +60,13 @@ def robot():
 
 
 @pytest.fixture(scope="session")
-def registry():
-    return GrailPluginManager().load().registry
+def manager():
+    return GrailPluginManager().load()
+
+
+@pytest.fixture(scope="session")
+def registry(manager):
+    return manager.registry
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +75,8 @@ def library(robot):
 
 
 @pytest.fixture
-def cfg(registry):
-    cfg = attrs.evolve(registry.find("task", "hoi:pnp_table").load()(), num_envs=N)
+def cfg(manager):
+    cfg = attrs.evolve(without_base(manager.registry.find("task", "hoi:pnp_table").load()(), manager), num_envs=N)
     return attrs.evolve(cfg, command=attrs.evolve(cfg.command, use_motion_hand_actions=False))
 
 

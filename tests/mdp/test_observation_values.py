@@ -145,7 +145,7 @@ def test_noise_is_off_by_default_and_within_its_bounds(cfg, robot, registry, lib
         env.begin_evaluation()  # frame 0 for all, and no noise
         clean = env.reset()["policy"]
         env.evaluating = False
-        return env, env._observe(torch.ones(64, dtype=torch.bool))["policy"] - clean
+        return env, env.observe(torch.ones(64, dtype=torch.bool))["policy"] - clean
 
     _, difference = observed(corrupt=False)
     assert (difference == 0).all()

@@ -12,7 +12,7 @@ from grail_framework.errors import ConfigError, NotFoundError, PluginConflictErr
 from grail_framework.plugins.context import RunContext
 from grail_framework.plugins.loading import REGISTRATION_HOOKS
 from grail_framework.plugins.manager import GrailPluginManager
-from grail_framework.plugins.results import CheckpointFormat, HealthCheck, TerrainPlan
+from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
 
 
 @pytest.fixture
@@ -54,6 +54,27 @@ def test_configure_run_chains_and_names_the_authors(register_plugin, grail_manag
     changed = grail_manager.configure_run(attrs.evolve(cfg, num_envs=64))
     assert changed.num_envs == 16
     assert grail_manager.config_edits == ("halve", "halve_again")
+
+
+def test_settle_run_chains_and_collects_what_the_user_should_know(register_plugin, grail_manager, cfg):
+    def halve(name):
+        def grail_settle_run(cfg):
+            return SettledRun(cfg=attrs.evolve(cfg, num_envs=cfg.num_envs // 2), warnings=(f"{name} halved",))
+
+        return hookimpl(grail_settle_run)
+
+    register_plugin(halve("a"), name="a")
+    register_plugin(hookimpl(lambda cfg: None, specname="grail_settle_run"), name="look_only")
+    register_plugin(halve("b"), name="b")
+    settled = grail_manager.settle_run(attrs.evolve(cfg, num_envs=64))
+    assert (settled.cfg.num_envs, settled.warnings) == (16, ("a halved", "b halved"))
+    assert grail_manager.config_edits == ()
+
+
+def test_settle_run_must_return_a_settled_run(register_plugin, grail_manager, cfg):
+    register_plugin(hookimpl(lambda cfg: cfg, specname="grail_settle_run"), name="plain")
+    with pytest.raises(PluginError, match="plugin 'plain': grail_settle_run returned RunCfg, allowed: SettledRun or None"):
+        grail_manager.settle_run(cfg)
 
 
 def test_configure_run_must_return_a_configuration(register_plugin, grail_manager, cfg):

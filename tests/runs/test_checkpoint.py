@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -192,24 +193,63 @@ def test_formats_of_plugins_are_tried_after_our_own(tmp_path: Path):
         read_checkpoint(tmp_path / "x.foreign")
 
 
-def test_shape_differences_name_both_widths_and_the_terms():
-    saved = {"actor.0.weight": torch.zeros(8, 996), "actor.0.bias": torch.zeros(8), "gone": torch.zeros(1)}
-    own = {"actor.0.weight": torch.zeros(8, 984), "actor.0.bias": torch.zeros(8), "new": torch.zeros(1)}
+LINKS = {
+    4: ["palm", "thumb_2", "index_1", "middle_1"],
+    8: ["palm", "thumb_0", "thumb_1", "thumb_2", "index_0", "index_1", "middle_0", "middle_1"],
+}
+
+
+def identity(links: int, **more: int) -> RunIdentity:
+    return RunIdentity(
+        observation_layout={"policy": {"joint_pos": 43, "force": 3 * links, **more}},
+        contact_links={"policy": {"force": LINKS[links]}},
+    )
+
+
+def test_shape_differences_name_both_widths_the_terms_and_their_links():
+    saved = {"actor.0.weight": torch.zeros(8, 67), "actor.0.bias": torch.zeros(8), "gone": torch.zeros(1)}
+    own = {"actor.0.weight": torch.zeros(8, 56), "actor.0.bias": torch.zeros(8), "new": torch.zeros(1)}
     with pytest.raises(CheckpointError) as raised:
         check_model(
             saved,
             own,
             where="last.pt",
-            saved_layout={"policy": {"joint_pos": 43, "force": 24}},
-            own_layout={"policy": {"joint_pos": 43, "force": 12, "height": 1}},
+            saved_identity={"iteration": 3, **attrs.asdict(identity(8))},
+            own_identity=identity(4, height=1),
         )
     message = str(raised.value)
-    assert "actor.0.weight: (8, 996) in the checkpoint, (8, 984) in this run" in message
+    assert "actor.0.weight: (8, 67) in the checkpoint, (8, 56) in this run" in message
     assert "not in the checkpoint: new" in message
     assert "not in this run's network: gone" in message
-    assert "observation policy.force: 24 wide in the checkpoint, 12 wide in this run" in message
+    assert (
+        f"observation policy.force: 24 wide (8 links: {', '.join(LINKS[8])}) in the checkpoint, 12 wide (4 links: "
+        f"{', '.join(LINKS[4])}) in this run"
+    ) in message
     assert "observation policy.height: absent in the checkpoint, 1 wide in this run" in message
     assert "joint_pos" not in message
+    assert "would fit" not in message
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(8, 4), (4, 8)])
+def test_a_release_checkpoint_of_other_links_is_seen_by_its_widths(theirs: int, ours: int):
+    saved, own = ({"actor.0.weight": torch.zeros(8, 43 + 3 * links)} for links in (theirs, ours))
+    with pytest.raises(CheckpointError) as raised:
+        check_model(saved, own, where="last.pt", saved_identity={"model": saved}, own_identity=identity(ours))
+    message = str(raised.value)
+    assert (
+        f"would fit if observation policy.force were of {theirs} links: it is {3 * ours} wide ({ours} links: palm, " in message
+    )
+    assert (
+        "pnp_table feels the object with 8 links of the right hand (24 numbers), its other tasks with 4 (12 numbers)" in message
+    )
+
+
+def test_widths_that_no_number_of_links_explains_are_left_alone():
+    for width in (54, 43):  # a number too few, and no links at all
+        saved = {"actor.0.weight": torch.zeros(8, width)}
+        with pytest.raises(CheckpointError) as raised:
+            check_model(saved, {"actor.0.weight": torch.zeros(8, 55)}, where="last.pt", own_identity=identity(4))
+        assert "would fit" not in str(raised.value)
 
 
 def test_a_network_that_fits_passes():
@@ -217,4 +257,4 @@ def test_a_network_that_fits_passes():
 
 
 def test_unknown_layouts_differ_in_nothing():
-    assert layout_differences({}, {"policy": {"x": 1}}) == []
+    assert layout_differences({}, RunIdentity(observation_layout={"policy": {"x": 1}})) == []

@@ -50,7 +50,7 @@ def test_two_plugins_with_one_name_are_told_apart(monkeypatch):
     monkeypatch.setattr(gymnasium_tasks, "_manager", lambda: manager)
     monkeypatch.setattr(gymnasium, "registry", {})
     monkeypatch.setattr(gymnasium, "register", lambda id, **settings: gymnasium.registry.update({id: settings}))
-    assert register() == ("Grail-MotionTracking", "Grail-One-Twice", "Grail-Two-Twice")
+    assert register() == ("Grail-MotionBase", "Grail-MotionTracking", "Grail-One-Twice", "Grail-Two-Twice")
     assert gymnasium.registry["Grail-Two-Twice"]["kwargs"]["task"] == "two:twice"
 
 

@@ -13,6 +13,7 @@ from grail_framework.errors import CheckpointError
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import build_env, load_parts
 from grail_framework.runs.nan_dump import MAX_FILES, read_dump, write_dumps
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import write_box_library
 
 
@@ -27,7 +28,7 @@ def dumped(manager, tmp_path_factory):
     folder = tmp_path_factory.mktemp("nan")
     data = write_box_library(folder / "library")
     options = RunOptions(data=str(data), engine="mujoco", num_envs=2)
-    cfg = compose(manager.registry, task="pnp_ground", options=options).cfg
+    cfg = without_base(compose(manager.registry, task="pnp_ground", options=options).cfg, manager)
     env = build_env(load_parts(cfg, manager))
     env.begin_evaluation()  # from frame 0
     env.reset()

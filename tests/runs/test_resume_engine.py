@@ -11,6 +11,7 @@ from grail_framework.config.compose import RunOptions, compose
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.formats import read_checkpoint
 from grail_framework.runs.launch import launch
+from grail_framework.testing.bases import write_base
 from grail_framework.testing.fakes import write_box_library
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ WAYS = {
     ),
     "histories": ("observations.policy.terms.joint_pos.history_length=3", "observations.policy.width=null"),
     "noise": ("observations.policy.enable_corruption=true",),
+    "base": ("action.params.base_checkpoint={base}",),
 }
 
 
@@ -48,8 +50,13 @@ def library(tmp_path_factory):
     return write_box_library(tmp_path_factory.mktemp("library"))
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_two_halves_are_one_whole(manager, library, tmp_path: Path, way: str):
+def test_two_halves_are_one_whole(manager, library, base, tmp_path: Path, way: str):
     def train(path: Path, iterations: int, *, resume: bool = False) -> None:
         options = RunOptions(
             data=str(library),
@@ -60,7 +67,9 @@ def test_two_halves_are_one_whole(manager, library, tmp_path: Path, way: str):
             experiment_dir=str(path),
             seed=5,
         )
-        composed = compose(manager.registry, task="pnp_ground", options=options, overrides=[*SMALL, *WAYS[way]])
+        acting = () if way == "base" else ("action.func=core:joint_residual",)
+        overrides = [*SMALL, *acting, *(text.replace("{base}", str(base)) for text in WAYS[way])]
+        composed = compose(manager.registry, task="pnp_ground", options=options, overrides=overrides, settle=manager.settle_run)
         launch(composed.cfg, manager)
 
     train(tmp_path / "whole", 4)

@@ -7,6 +7,7 @@ from grail_framework.config.compose import RunOptions, compose
 from grail_framework.errors import DataError
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import load_parts
+from grail_framework.testing.bases import without_base
 from grail_framework.testing.fakes import write_box_library
 
 
@@ -23,7 +24,8 @@ def library(tmp_path):
 
 
 def configure(manager, library, **motion):
-    cfg = compose(manager.registry, task="pnp_ground", options=RunOptions(data=str(library), num_envs=4, engine="mujoco")).cfg
+    options = RunOptions(data=str(library), num_envs=4, engine="mujoco")
+    cfg = without_base(compose(manager.registry, task="pnp_ground", options=options).cfg, manager)
     return attrs.evolve(cfg, motion=attrs.evolve(cfg.motion, **motion))
 
 
