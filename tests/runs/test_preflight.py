@@ -173,6 +173,14 @@ def test_a_resume_that_is_already_done(registry, library, run_dir):
         preflight(cfg, registry)
 
 
+def test_a_warm_resume_begins_no_second_run_in_a_folder(registry, library, run_dir, tmp_path):
+    (tmp_path / "base.pt").write_bytes(b"weights")
+    cfg = runnable(motion__data=str(library), checkpoint="base.pt", resume=True, experiment_dir="run")
+    with pytest.raises(ConfigError, match=r"run already holds a run.*base\.pt.*Leave out --checkpoint to go on with it"):
+        preflight(cfg, registry)
+    assert preflight(attrs.evolve(cfg, experiment_dir="other"), registry) == []
+
+
 def test_a_link_to_a_checkpoint_that_is_gone(registry, library, run_dir):
     (run_dir / "model_step_000050.pt").unlink()
     with pytest.raises(CheckpointError, match=r"last\.pt points to model_step_000050\.pt, which is gone"):
