@@ -53,6 +53,9 @@ class ActorCritic(nn.Module, abc.ABC):
     directly (not its logarithm) and kept within bounds by `project_`.
     """
 
+    reads: tuple[str, ...] | None = None
+    """Observation groups that the network reads: the only ones a rollout keeps. None: all that the environment gives."""
+
     def __init__(self, num_actions: int, *, init_noise_std: float, min_noise_std: float, max_noise_std: float) -> None:
         super().__init__()
         if not 0.0 < min_noise_std <= init_noise_std <= max_noise_std:
@@ -80,12 +83,28 @@ class ActorCritic(nn.Module, abc.ABC):
         """Return losses added to PPO's, scalars, each times its coefficient; `mean` is `action_mean(observations)`."""
         return {}
 
+    def action_mean_and_losses(self, observations: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return `action_mean` and `aux_losses`; to be overridden where the losses are of what is computed on the way."""
+        mean = self.action_mean(observations).float()
+        return mean, self.aux_losses(observations, mean)
+
     def update_normalization(
         self,
         observations: Mapping[str, torch.Tensor],
         reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         """Merge a rollout's observations (T, N, width) into the input normalisers, once per iteration; none by default."""
+
+    def after_update(
+        self,
+        observations: Mapping[str, torch.Tensor],
+        reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Do with a rollout's observations (T, N, width) what is no part of PPO, once per iteration; nothing by default.
+
+        Called after PPO's update and `update_normalization`. Returns scalars on the device to report, by metric name.
+        """
+        return {}
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -97,14 +116,16 @@ class ActorCritic(nn.Module, abc.ABC):
 
         Without `actions` they are sampled; with `actions` (B, A) their density is evaluated and auxiliary losses are added.
         """
+        aux_losses: dict[str, torch.Tensor] = {}
+        if actions is None:
+            mean = self.action_mean(observations)
+        else:
+            mean, aux_losses = self.action_mean_and_losses(observations)
         # float32 where mixed precision gave less: the densities of a narrow policy need it, and so does the sampled noise.
-        mean = self.action_mean(observations).float()
+        mean = mean.float()
         std = self.std.expand_as(mean)
         if actions is None:
             actions = mean + std * torch.randn_like(mean)
-            aux_losses: dict[str, torch.Tensor] = {}
-        else:
-            aux_losses = self.aux_losses(observations, mean)
         return PolicyOutput(
             actions=actions,
             # Of the (A,) parameter, not of its (B, A) view: as many logarithms fewer as there are observations.
@@ -163,18 +184,16 @@ class MlpHead(nn.Module):
         """Map (B, in_dim) to (B, out_dim)."""
         return self.module(x if self.running_mean_std is None else self.running_mean_std(x))
 
+    def update_normalization(self, x: torch.Tensor, reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:
+        """Merge inputs (T, N, in_dim) of a rollout into the normaliser, where there is one."""
+        if self.running_mean_std is not None:
+            self.running_mean_std.update(x, reduce_sum)
 
-class MlpActorCritic(ActorCritic):
-    """Two MLPs: the actor reads the observation group `policy`, the critic the group `critic`."""
 
-    def __init__(self, actor: MlpHead, critic: MlpHead, num_actions: int, **noise_std: float) -> None:
-        super().__init__(num_actions, **noise_std)
-        self.actor_module = actor
-        self.critic_module = critic
+class MlpCritic(ActorCritic):
+    """An actor-critic whose critic is an MLP that reads the group `critic`; a subclass sets it, after its actor."""
 
-    def action_mean(self, observations: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return the deterministic action (B, A)."""
-        return self.actor_module(observations["policy"])
+    critic_module: MlpHead
 
     def value(self, observations: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the value estimate (B,)."""
@@ -189,10 +208,50 @@ class MlpActorCritic(ActorCritic):
         observations: Mapping[str, torch.Tensor],
         reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
+        """Merge a rollout's observations (T, N, width) into the critic's normaliser, where it is on."""
+        self.critic_module.update_normalization(observations["critic"], reduce_sum)
+
+
+class MlpActorCritic(MlpCritic):
+    """Two MLPs: the actor reads the observation group `policy`, the critic the group `critic`.
+
+    With `latent_l2_coef` the mean of the first `latent_dim` actions, which correct a frozen latent, is kept small.
+    """
+
+    reads = ("policy", "critic")
+
+    def __init__(
+        self, actor: MlpHead, critic: MlpHead, num_actions: int, *, latent_l2_coef: float, latent_dim: int, **noise_std: float
+    ) -> None:
+        super().__init__(num_actions, **noise_std)
+        if latent_l2_coef and not 0 < latent_dim <= num_actions:
+            raise ConfigError(
+                f"network.params.latent_dim={latent_dim}: the loss latent_l2 is of the first latent_dim actions, and the action has "
+                f"{num_actions}; remove network.params.latent_l2_coef where no latent is corrected"
+            )
+        self.actor_module = actor
+        self.critic_module = critic
+        self.latent_l2_coef = latent_l2_coef
+        self.latent_dim = latent_dim
+
+    def action_mean(self, observations: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the deterministic action (B, A)."""
+        return self.actor_module(observations["policy"])
+
+    def aux_losses(self, observations: Mapping[str, torch.Tensor], mean: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return `latent_l2`, the mean square of the latent part of the mean action, where it has a coefficient."""
+        if not self.latent_l2_coef:
+            return {}
+        return {"latent_l2": self.latent_l2_coef * mean[:, : self.latent_dim].square().mean()}
+
+    def update_normalization(
+        self,
+        observations: Mapping[str, torch.Tensor],
+        reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
         """Merge a rollout's observations (T, N, width) into the normalisers that are on."""
-        for head, group in ((self.actor_module, "policy"), (self.critic_module, "critic")):
-            if head.running_mean_std is not None:
-                head.running_mean_std.update(observations[group], reduce_sum)
+        self.actor_module.update_normalization(observations["policy"], reduce_sum)
+        super().update_normalization(observations, reduce_sum)
 
 
 def mlp(
@@ -205,14 +264,19 @@ def mlp(
     activation: str = "silu",
     normalize_actor: bool = False,
     normalize_critic: bool = False,
+    latent_l2_coef: float = 0.0,
+    latent_dim: int = 64,
     init_noise_std: float = 0.05,
     min_noise_std: float = 0.001,
     max_noise_std: float = 0.5,
 ) -> ActorCritic:
     """Build the actor-critic registered as network `mlp`.
 
+    `latent_l2_coef` weighs the loss `latent_l2`, the mean square of the first `latent_dim` numbers of the mean action (GRAIL release:
+    0.1 where actions correct the latent of a frozen policy).
+
     Raises:
-        ConfigError: an unknown activation, or an initial standard deviation outside its bounds.
+        ConfigError: an unknown activation, an initial standard deviation outside its bounds, or fewer actions than `latent_dim`.
     """
     actor = MlpHead(actor_obs_dim, actor_hidden_dims, num_actions, activation, normalize=normalize_actor)
     critic = MlpHead(critic_obs_dim, critic_hidden_dims, 1, activation, normalize=normalize_critic)
@@ -221,4 +285,4 @@ def mlp(
         "min_noise_std": min_noise_std,
         "max_noise_std": max_noise_std,
     }
-    return MlpActorCritic(actor, critic, num_actions, **noise)
+    return MlpActorCritic(actor, critic, num_actions, latent_l2_coef=latent_l2_coef, latent_dim=latent_dim, **noise)

@@ -22,7 +22,7 @@ class RunningMeanStd(nn.Module):
     running_var: torch.Tensor
     count: torch.Tensor
 
-    def __init__(self, width: int, *, epsilon: float = 1e-5, clamp: float = 5.0) -> None:
+    def __init__(self, width: int, *, epsilon: float = 1e-5, clamp: float | None = 5.0) -> None:
         super().__init__()
         self.epsilon = epsilon
         self.clamp = clamp
@@ -31,12 +31,14 @@ class RunningMeanStd(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `(x - mean) / sqrt(var + epsilon)` clamped to +-`clamp`; the last dimension of `x` is the feature."""
+        """Return `(x - mean) / sqrt(var + epsilon)` clamped to +-`clamp`, if any; the last dimension of `x` is the feature."""
         scale = torch.rsqrt(self.running_var + self.epsilon).to(x.dtype)
         centred = x - self.running_mean.to(x.dtype)
         if centred.requires_grad:  # of inputs that are themselves computed from parameters
-            return (centred * scale).clamp(-self.clamp, self.clamp)
-        return centred.mul_(scale).clamp_(-self.clamp, self.clamp)
+            whitened = centred * scale
+            return whitened if self.clamp is None else whitened.clamp(-self.clamp, self.clamp)
+        centred.mul_(scale)
+        return centred if self.clamp is None else centred.clamp_(-self.clamp, self.clamp)
 
     @torch.no_grad()
     def update(self, x: torch.Tensor, reduce_sum: Callable[[torch.Tensor], torch.Tensor] | None = None) -> None:

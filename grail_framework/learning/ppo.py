@@ -109,9 +109,11 @@ class Ppo:
                 self._envs.copy_(envs)
                 self._step()
         self.network.update_normalization(rollout.observations, self._sum_over_ranks)
+        of_network = self.network.after_update(rollout.observations, self._sum_over_ranks)
         updates = self.cfg.num_learning_epochs * self.cfg.num_mini_batches
         metrics = self._totals.divided(updates) | {"policy/skipped_updates": self._totals.sum_of("policy/skipped_updates")}
-        return metrics | {"policy/learning_rate": self.learning_rate, "policy/std": self.network.std.detach().mean()}
+        metrics |= {"policy/learning_rate": self.learning_rate, "policy/std": self.network.std.detach().mean()}
+        return metrics | of_network
 
     @property
     def captured(self) -> bool:

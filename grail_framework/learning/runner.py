@@ -83,9 +83,8 @@ class OnPolicyRunner:
         self.network = network
         set_matrix_precision(self.device, tf32=cfg.algorithm.tf32)
         self.ppo = Ppo(network, cfg.algorithm, accelerator)
-        self.rollout = RolloutStorage(
-            cfg.algorithm.num_steps_per_env, env.num_envs, env.observation_dims, env.num_actions, self.device
-        )
+        widths = {group: w for group, w in env.observation_dims.items() if network.reads is None or group in network.reads}
+        self.rollout = RolloutStorage(cfg.algorithm.num_steps_per_env, env.num_envs, widths, env.num_actions, self.device)
         self.statistics = RolloutStatistics(env.num_envs, self.device)
         self.collector = Collector(
             network, self.rollout, self.statistics, capture=captures_inference(cfg.algorithm, self.device)

@@ -90,6 +90,11 @@ def _check_start(cfg: RunCfg) -> None:
     else:
         checkpoint = resolve_checkpoint(cfg.checkpoint)
     same = cfg.experiment_dir is not None and checkpoint.parent.resolve() == Path(cfg.experiment_dir).resolve()
+    if cfg.resume and not same and cfg.experiment_dir is not None and RunDirectory(Path(cfg.experiment_dir)).holds_a_run():
+        raise ConfigError(
+            f"--experiment-dir: {cfg.experiment_dir} already holds a run, and --resume with {checkpoint} would begin another in it at "
+            "iteration 0. Leave out --checkpoint to go on with it, or name another folder"
+        )
     step = step_of(checkpoint)
     if cfg.resume and same and step is not None and step >= cfg.iterations:
         raise ConfigError(

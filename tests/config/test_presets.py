@@ -6,6 +6,7 @@ import attrs
 import pytest
 from config_example import lift
 
+from grail_framework.config import NetworkCfg
 from grail_framework.config.compose import RunOptions, compose
 from grail_framework.config.presets import PRESETS, find_preset
 from grail_framework.errors import ConfigError
@@ -20,7 +21,7 @@ def first_party():
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("task", ["core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground"])
+@pytest.mark.parametrize("task", ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground"])
 def test_the_changes_told_are_the_changes_made(first_party, task, preset):
     changed = compose(first_party, task=task, preset=preset)
     by_hand = compose(first_party, task=task, overrides=changed.preset_changes)
@@ -29,7 +30,7 @@ def test_the_changes_told_are_the_changes_made(first_party, task, preset):
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("task", ["core:motion_tracking", "hoi:pnp_table", "hoi:pnp_ground"])
+@pytest.mark.parametrize("task", ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground"])
 def test_the_task_itself_stays(first_party, task, preset):
     own, changed = (compose(first_party, task=task, preset=name).cfg for name in (None, preset))
     changes = own.presets.get(preset, ())
@@ -69,3 +70,37 @@ def test_a_continued_run_keeps_its_settings(registry):
     saved = compose(registry, task="lift").cfg
     with pytest.raises(ConfigError, match="--preset laptop: a run that is continued keeps its settings"):
         compose(registry, saved=saved, preset="laptop")
+
+
+@pytest.mark.parametrize("name", ["universal_token", "core:universal_token"])
+@pytest.mark.parametrize(
+    ("preset", "layers", "critic"), [("laptop", (128, 128), (256, 128)), ("scratch", (512, 256), (512, 256, 128))]
+)
+def test_a_universal_token_network_gets_other_layers_and_keeps_its_tokens(name, preset, layers, critic):
+    network = NetworkCfg(func=name, params={"num_tokens": 2, "encoders": ("g1",)})
+    params = PRESETS[preset](attrs.evolve(lift(), network=network)).network.params
+    assert params == {
+        "num_tokens": 2,
+        "encoders": ("g1",),
+        "encoder_hidden_dims": layers,
+        "dyn_hidden_dims": layers,
+        "kin_hidden_dims": layers,
+        "critic_hidden_dims": critic,
+        "normalize_actor": True,
+        "normalize_critic": True,
+    }
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_motion_base_starts_at_the_reference_and_a_residual_is_there_already(first_party, preset):
+    params = compose(first_party, task="core:motion_base", preset=preset).cfg.network.params
+    assert params["imitated_rollouts"] == 5
+    own = compose(first_party, task="core:motion_base").cfg
+    residual = attrs.evolve(own, action=attrs.evolve(own.action, func="core:joint_residual"))
+    assert "imitated_rollouts" not in PRESETS[preset](residual).network.params
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_another_plugins_network_stays(preset):
+    network = NetworkCfg(func="mine:mlp", params={"width": 3})
+    assert PRESETS[preset](attrs.evolve(lift(), network=network)).network == network

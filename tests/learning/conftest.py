@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,6 +9,8 @@ from accelerate.state import AcceleratorState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+sys.path.insert(0, str(Path(__file__).parent))  # where the module of layouts lies that several tests share
 
 
 @pytest.fixture

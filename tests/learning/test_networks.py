@@ -59,6 +59,27 @@ def test_every_parameter_belongs_to_actor_or_critic():
     assert names == {name for name, _ in network.named_parameters() if name.startswith("critic_module.")}
 
 
+def test_the_latent_part_of_the_action_is_kept_small():
+    network = mlp(3, 5, 4, latent_l2_coef=0.1, latent_dim=3)
+    obs = observations()
+    output = network(obs, torch.randn(4, 4))
+    mean = network.action_mean(obs)
+    assert output.aux_losses.keys() == {"latent_l2"}
+    assert output.aux_losses["latent_l2"].item() == pytest.approx(0.1 * (mean[:, :3] ** 2).sum().item() / 12)
+    output.aux_losses["latent_l2"].backward()
+    last = network.get_parameter("actor_module.module.6.weight").grad
+    assert last is not None
+    assert (last.abs().sum(1) > 0.0).tolist() == [True, True, True, False]
+    assert network(obs).aux_losses == {}
+    assert mlp(3, 5, 4)(obs, torch.randn(4, 4)).aux_losses == {}
+
+
+def test_a_latent_wider_than_the_action_is_refused():
+    with pytest.raises(ConfigError, match=r"latent_dim=64: .*the action has 31; remove network\.params\.latent_l2_coef"):
+        mlp(3, 5, 31, latent_l2_coef=0.1)
+    mlp(3, 5, 31)
+
+
 def test_unknown_activation_names_the_close_one():
     with pytest.raises(ConfigError, match="did you mean 'silu'"):
         mlp(3, 5, 2, activation="sillu")

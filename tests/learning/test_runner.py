@@ -89,6 +89,27 @@ def test_a_point_learns_to_go_to_its_goal():
     assert last > 0.5 * first
 
 
+class WithMore(PointEnv):
+    """Also observes what only its action transform would read."""
+
+    def __init__(self, num_envs: int) -> None:
+        super().__init__(num_envs)
+        self.observation_dims = {**self.observation_dims, "tokenizer": 1000}
+
+    def _observe(self):
+        return {**super()._observe(), "tokenizer": torch.zeros(self.num_envs, 1000)}
+
+
+def test_a_rollout_keeps_what_the_network_reads():
+    env = WithMore(8)
+    network = mlp(2, 3, 1, actor_hidden_dims=(8,), critic_hidden_dims=(8,), init_noise_std=0.5)
+    assert set(OnPolicyRunner(env, CFG, network, Accelerator(cpu=True)).rollout.observations) == {"policy", "critic"}
+    network.reads = None
+    runner = OnPolicyRunner(env, CFG, network, Accelerator(cpu=True))
+    assert runner.rollout.observations["tokenizer"].shape == (16, 8, 1000)
+    runner.learn(1)
+
+
 def test_what_an_iteration_reports():
     recorder = Recorder()
     make_runner(recorder).learn(3)

@@ -12,6 +12,7 @@ from point_run import assert_same, run
 
 from grail_framework.errors import CheckpointError, ConfigError
 from grail_framework.learning.bundles import read_bundle
+from grail_framework.learning.universal_token.network import universal_token
 from grail_framework.plugins.results import CheckpointFormat
 from grail_framework.runs.convert import convert_checkpoint
 from grail_framework.runs.formats import check_plain, read_checkpoint, serialize
@@ -20,6 +21,9 @@ from grail_framework.testing.release_bundles import ARGS_CLASS, STATE_CLASS, STR
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+WIDTHS = {"policy": 6, "critic": 5, "tokenizer": 640}
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +192,31 @@ def test_moments_that_cannot_be_named_are_said_to_be_left_out(tmp_path: Path):
     done = convert_checkpoint(tmp_path / "x.pt", tmp_path / "b", to="release")
     assert "the optimiser state is left out: it has 2 parameters, the networks 1" in done.notes
     assert "optimizer_state_dict" not in torch.load(tmp_path / "b" / "last.pt", weights_only=False)
+
+
+def test_normalised_inputs_become_weights_for_the_release_and_lose_their_moments(tmp_path: Path):
+    torch.manual_seed(0)
+    layout = {"tokenizer": {"command_multi_future_nonflat": 580, "motion_anchor_ori_heading_mf_nonflat": 60}}
+    hidden: dict[str, Any] = dict.fromkeys(
+        ("encoder_hidden_dims", "dyn_hidden_dims", "kin_hidden_dims", "critic_hidden_dims"), (4,)
+    )
+    network = universal_token(6, 5, 2, observation_layout=layout, normalize_actor=True, **hidden)
+    network.update_normalization({name: torch.randn(3, 4, width) + 2.0 for name, width in WIDTHS.items()})
+    moments = {
+        name: {"step": torch.tensor(1.0), "exp_avg": torch.randn_like(value), "exp_avg_sq": torch.rand_like(value)}
+        for name, value in network.named_parameters()
+    }
+    state = {"iteration": 4, "model": dict(network.state_dict()), "optimizer_moments": moments, "learning_rate": 1e-3}
+    (tmp_path / "ours.pt").write_bytes(serialize(state))
+    there = convert_checkpoint(tmp_path / "ours.pt", tmp_path / "bundle", to="release")
+    (note,) = [note for note in there.notes if "normalised" in note]
+    changed = ("actor_module.encoders.g1.module.0.weight", "actor_module.decoders.g1_dyn.module.0.weight")
+    assert all(name in note for name in changed)
+    assert there.moments == len(moments) - 2
+    back = read_checkpoint(tmp_path / "bundle" / "last.pt")
+    assert back["model"].keys() == {name for name in network.state_dict() if "_normalizer." not in name}
+    assert_same(back["optimizer_moments"], {name: moment for name, moment in moments.items() if name not in changed})
+    plain = universal_token(6, 5, 2, observation_layout=layout, **hidden)
+    plain.load_state_dict(back["model"])
+    observations = {name: torch.randn(8, width) + 2.0 for name, width in WIDTHS.items()}
+    torch.testing.assert_close(plain.action_mean(observations), network.action_mean(observations), rtol=0.0, atol=1e-5)
