@@ -67,6 +67,15 @@ class ObservingAction(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuredAction(Protocol):
+    """An action transform that tells something of its own with every iteration's metrics."""
+
+    def metrics(self) -> dict[str, torch.Tensor]:
+        """Return scalars on the device, by name, of the last step."""
+        ...
+
+
 class JointAction:
     """Bookkeeping that transforms share: clip, scale, last and previous action."""
 

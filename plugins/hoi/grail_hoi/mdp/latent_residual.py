@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 
 from grail_framework.errors import CheckpointError, ConfigError, EnvContractError
+from grail_framework.learning.universal_token.fsq import level_use
 from grail_framework.mdp.actions import HandedAction
 from grail_hoi.base_files import DEFAULT_BASE, HOW_TO_GET_ONE, check_present, find_base
 from grail_hoi.base_policy import check_groups, check_robot, frozen_module, read_base
@@ -91,6 +92,7 @@ class latent_residual(HandedAction):  # noqa: N801 - terms are named as they are
         # Methods, not the module: constants are none of the memory that a captured step is compared by.
         self._encode, self._quantize, self._decode = module.encode, module.quantize, module.decode
         self._token_shape = (module.num_tokens, module.token_dim)
+        self._levels = module.quantizer.levels
 
     @torch.no_grad()
     def apply(self, action: torch.Tensor) -> torch.Tensor:
@@ -118,6 +120,14 @@ class latent_residual(HandedAction):  # noqa: N801 - terms are named as they are
         if self._mode == "pre_quantization":
             return self._quantize(latent + residual)
         return self._quantize(latent) + residual
+
+    def metrics(self) -> dict[str, torch.Tensor]:
+        """Return how far the residual moves the latent, as a mean Euclidean norm, and what share of its levels the tokens make use of."""
+        residual = self._residual_scale * self.action[:, : self.latent.shape[1]]
+        return {
+            "residual_norm": torch.linalg.vector_norm(residual, dim=1).mean(),
+            "quantiser_use": level_use(self.latent, self._levels),
+        }
 
     def reset(self, mask: torch.Tensor) -> None:
         """Forget actions and tokens of the environments in the mask (N,)."""
