@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from grail_framework.assets.triangles import Faces, Points
+
 # The bindings' stubs call half of what they return optional; their values are checked where they enter.
 Gf: Any = pxr.Gf
 Tf: Any = pxr.Tf
@@ -108,6 +110,26 @@ def read_objects(paths: Sequence[str | Path], *, max_pieces: Sequence[int]) -> l
             raise found
         assets.append(found)
     return assets
+
+
+def read_triangles(path: str | Path) -> tuple[Points, Faces]:
+    """Read the surface of the one object in a USD file: its triangles as they are in the file, none split, mended or left out.
+
+    Frame, unit and the choice of prims are those of `read_object`; a shape prim (Cube, Sphere, ...) gives the hull of its points.
+
+    Returns:
+        Points (V, 3) [m] and triangles (F, 3), of all prims one behind the other.
+
+    Raises:
+        AssetError: the file is missing or unreadable, has no geometry, several rigid bodies, or a mesh that cannot be used.
+    """
+    points: list[Points] = []
+    faces: list[Faces] = []
+    for geometry in _describe(Path(path)).geometry:
+        own, triangles = geometry.surface()
+        faces.append(triangles + sum(len(others) for others in points))
+        points.append(own)
+    return np.concatenate(points), np.concatenate(faces)
 
 
 def examine_objects(paths: Sequence[str | Path], *, max_pieces: Sequence[int]) -> list[ObjectAsset | AssetError]:

@@ -18,12 +18,15 @@ from grail_framework.assets.convex import (
     solid_of_mesh,
     solid_of_pieces,
 )
+from grail_framework.assets.hull import find_hull
 from grail_framework.assets.polygons import triangulate
 from grail_framework.assets.primitives import SHAPES, sphere_points
 from grail_framework.errors import AssetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from grail_framework.assets.triangles import Faces, Points
 
 # The bindings' stubs call half of what they return optional; their values are checked where they enter.
 Usd: Any = pxr.Usd
@@ -53,6 +56,18 @@ class Geometry:
     """As USD's physics schema names it; empty: the file says nothing."""
     notes: tuple[str, ...] = ()
     """What the user should know about it, without its name."""
+
+    def surface(self) -> tuple[Points, Faces]:
+        """Return its points (V, 3) [m] and triangles (F, 3) in the object's frame.
+
+        Raises:
+            AssetError: it is the hull of points that have none.
+        """
+        points = _transform(self.points, self.matrix)
+        try:
+            return points, find_hull(points).faces if self.faces is None else self.faces
+        except AssetError as error:
+            raise AssetError(f"{self.name}: {error}") from error
 
     def shape(self, max_pieces: int) -> ConvexShape:
         """Make convex pieces of it; the notes are all there are, each with the prim's name.

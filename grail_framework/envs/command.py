@@ -16,6 +16,8 @@ import torch
 from grail_framework.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grail_framework.config import CommandCfg
     from grail_framework.motion.library import MotionLibrary, ReferenceFrame, ReferenceState, ReferenceWindow
 
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _LISTED: Final = 50
 """Motions whose first contact is logged one by one."""
+
+
+def env_motion_ids(num_envs: int, num_motions: int) -> tuple[int, ...]:
+    """Return which motion each environment follows where no plan says otherwise: the M motions in turn."""
+    return tuple(env % num_motions for env in range(num_envs))
 
 
 def check_start_frames(cfg: CommandCfg, motions: MotionLibrary) -> None:
@@ -40,7 +47,7 @@ def check_start_frames(cfg: CommandCfg, motions: MotionLibrary) -> None:
 
 
 class ReferenceCommand:
-    """Follows motion `k mod M` in environment k, frame by frame."""
+    """Follows one motion in each environment, frame by frame: motion `k mod M` in environment k, or that of a plan."""
 
     def __init__(
         self,
@@ -50,6 +57,7 @@ class ReferenceCommand:
         step_dt: float,
         generator: torch.Generator,
         *,
+        motion_ids: Sequence[int] | None = None,
         persistent: bool = False,
     ) -> None:
         """Assign motions and precompute the start frame range of each.
@@ -60,6 +68,7 @@ class ReferenceCommand:
             num_envs: number of environments.
             step_dt: length of a control step. [s]
             generator: what start frames are drawn with.
+            motion_ids: the motion of each environment; None: `k mod M` in environment k.
             persistent: keep `reference` and `window` in the same buffers for ever, which a captured step reads and writes.
 
         Raises:
@@ -69,7 +78,8 @@ class ReferenceCommand:
         self.cfg = cfg
         self.motions = motions
         self._generator = generator
-        self.motion_ids = torch.arange(num_envs, device=device) % motions.num_motions
+        ids = env_motion_ids(num_envs, motions.num_motions) if motion_ids is None else motion_ids
+        self.motion_ids = torch.tensor(ids, dtype=torch.long, device=device)
         self.num_frames = motions.num_frames[self.motion_ids]
         self.start = torch.zeros(num_envs, dtype=torch.long, device=device)
         self.frame = torch.zeros(num_envs, dtype=torch.long, device=device)
@@ -135,8 +145,13 @@ class ReferenceCommand:
         return self.frame + 1 >= self.num_frames
 
     def state_dict(self) -> dict[str, Any]:
-        """Return frames and start frames, with the keys of the motions they belong to."""
-        return {"start": self.start.clone(), "frame": self.frame.clone(), "motion_keys": list(self.motions.keys)}
+        """Return frames and start frames, with the keys of the motions they belong to, and which environment follows which."""
+        return {
+            "start": self.start.clone(),
+            "frame": self.frame.clone(),
+            "motion_keys": list(self.motions.keys),
+            "motion_ids": self.motion_ids.clone(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore frames and start frames.
@@ -153,6 +168,12 @@ class ReferenceCommand:
             raise CheckpointError(
                 f"the checkpoint holds {len(state['frame'])} environments, this run has {len(self.frame)}; "
                 f"resume with --num-envs {len(state['frame'])}, or into a new experiment_dir (warm resume)"
+            )
+        followed = state.get("motion_ids")
+        if followed is not None and not torch.equal(followed.to(self.motion_ids.device), self.motion_ids):
+            raise CheckpointError(
+                "the environments of the checkpoint follow other motions than those of this run, though the motions are the same; resume "
+                "with the same plan (ratio of flat to terrain, number of processes), or into a new experiment_dir (warm resume)"
             )
         self.start.copy_(state["start"])
         self.frame.copy_(state["frame"])

@@ -5,22 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grail_framework.engine.protocol import ContactSensorSpec, ObjectSpec, SceneSpec
+from grail_framework.envs.command import env_motion_ids
 from grail_framework.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grail_framework.config import RunCfg
     from grail_framework.motion.library import MotionLibrary
     from grail_framework.robots.spec import RobotSpec
 
 
-def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device: str) -> SceneSpec:
-    """Describe the scene: environment k holds the object of motion `k mod M`.
+def scene_spec(
+    cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device: str, motion_ids: Sequence[int] | None = None
+) -> SceneSpec:
+    """Describe the scene: each environment holds the object of the motion it follows.
+
+    Args:
+        cfg: the run's configuration.
+        robot: who is in it.
+        motions: what is followed.
+        device: where the engine's buffers live.
+        motion_ids: the motion of each environment; None: `k mod M` in environment k.
 
     Raises:
         DataError: the scene has an object but a motion has no asset for it.
         ConfigError: a contact sensor names a link the robot does not have, or a partner the scene does not have.
     """
-    objects, env_object = _objects(cfg, motions)
+    followed = env_motion_ids(cfg.num_envs, motions.num_motions) if motion_ids is None else motion_ids
+    objects, env_object = _objects(cfg, motions, followed)
     return SceneSpec(
         num_envs=cfg.num_envs,
         robot=robot,
@@ -42,7 +55,7 @@ def scene_spec(cfg: RunCfg, robot: RobotSpec, motions: MotionLibrary, *, device:
     )
 
 
-def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...], tuple[int, ...]]:
+def _objects(cfg: RunCfg, motions: MotionLibrary, followed: Sequence[int]) -> tuple[tuple[ObjectSpec, ...], tuple[int, ...]]:
     if cfg.scene.object is None:
         return (), ()
     missing = [key for key, path in zip(motions.keys, motions.object_usd, strict=True) if path is None]
@@ -52,9 +65,9 @@ def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...
             "needs object_usd/<stem>.usd, or one file for all with motion.object_usd=FILE"
         )
     settings = cfg.scene.object
-    paths = [str(path) for path in motions.object_usd]
+    paths = [str(motions.object_usd[motion]) for motion in followed]
     # Only the motions that some environment follows need their object loaded.
-    used = list(dict.fromkeys(paths[: cfg.num_envs]))
+    used = {path: index for index, path in enumerate(dict.fromkeys(paths))}
     objects = tuple(
         ObjectSpec(
             name=f"object_{i}",
@@ -66,7 +79,7 @@ def _objects(cfg: RunCfg, motions: MotionLibrary) -> tuple[tuple[ObjectSpec, ...
         )
         for i, path in enumerate(used)
     )
-    return objects, tuple(used.index(paths[env % len(paths)]) for env in range(cfg.num_envs))
+    return objects, tuple(used[path] for path in paths)
 
 
 def _contact_sensors(cfg: RunCfg, robot: RobotSpec) -> dict[str, ContactSensorSpec]:

@@ -21,10 +21,10 @@ from grail_framework.envs.terminations import TerminationPipeline
 from grail_framework.envs.terms import check_params
 from grail_framework.envs.view import TrackingView
 from grail_framework.errors import CheckpointError
-from grail_framework.mdp.actions import ObservingAction
+from grail_framework.mdp.actions import MeasuredAction, ObservingAction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from grail_framework.config import RunCfg
     from grail_framework.engine.protocol import Engine, SceneState
@@ -57,6 +57,7 @@ class TrackingEnv:
         *,
         seed: int = 0,
         capture: bool | GraphMaker | None = None,
+        motion_ids: Sequence[int] | None = None,
     ) -> None:
         """Build the environment and put every copy at a start frame.
 
@@ -68,6 +69,7 @@ class TrackingEnv:
             seed: of the environment's generator.
             capture: replay the step from graphs; None: as `cfg.engine.cuda_graphs` says, where device and engine can. False: the eager
                 twin, same numbers. A function: what makes the graphs, for tests without a GPU.
+            motion_ids: the motion of each environment, whose object the engine's scene holds there; None: `k mod M` in environment k.
 
         Raises:
             ConfigError: a term's parameter is wrong, an event changes what the engine cannot, or `capture=True` where it cannot be.
@@ -103,7 +105,7 @@ class TrackingEnv:
         """Captures of the step; None: it runs eagerly."""
         persistent = make_graph is not None or self.device.type != "cpu"
         self.command = ReferenceCommand(
-            cfg.command, motions, self.num_envs, self.step_dt, self.generator, persistent=persistent
+            cfg.command, motions, self.num_envs, self.step_dt, self.generator, motion_ids=motion_ids, persistent=persistent
         )
         self.has_contact_labels = motions.has_contact_labels[self.command.motion_ids]
         self.episode_length = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
@@ -237,8 +239,8 @@ class TrackingEnv:
     def drain_metrics(self) -> dict[str, torch.Tensor]:
         """Return what was accumulated since the last call, as scalars on the device, and start anew.
 
-        Rewards and tracking errors are means per control step, terminations the number of times a term fired per environment and
-        control step, curricula what each term gave last, overflows the number of environments whose contacts did not all fit.
+        Rewards and tracking errors are means per control step, terminations firings per environment and control step, overflows the
+        number of environments whose contacts did not all fit; curricula and the action transform tell of the last step.
         """
         steps = self._steps.clamp_min(1.0)
         rate = self.terminations.counts / (steps * self.num_envs)
@@ -252,6 +254,8 @@ class TrackingEnv:
         metrics["env/invalid_env_resets"] = self.guard.resets.clone()
         if isinstance(self.engine, BoundedEngine):
             metrics["env/contact_overflows"] = self.engine.drain_overflows().float()
+        if isinstance(self.action_term, MeasuredAction):
+            metrics |= {f"action/{name}": value for name, value in self.action_term.metrics().items()}
         for accumulator in self._accumulators().values():
             accumulator.zero_()
         return metrics | self.curriculums.metrics()
@@ -263,8 +267,6 @@ class TrackingEnv:
     def close(self) -> None:
         """Release the engine."""
         self.engine.close()
-
-    # --- Evaluation ---
 
     def begin_evaluation(self) -> None:
         """From now on start every episode at frame 0, without observation noise."""

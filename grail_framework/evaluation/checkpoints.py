@@ -86,7 +86,7 @@ def evaluate_checkpoint(
     """Follow every motion of a configuration with the deterministic policy of a checkpoint.
 
     Environment k holds the object of motion k and no engine can exchange assets once it is built, so each batch of `cfg.num_envs`
-    motions gets an environment, and an engine, of its own.
+    motions gets an environment, and an engine, of its own. On a terrain all motions of the plan are followed, each on its own.
 
     Args:
         cfg: the configuration of the run the checkpoint is from, with the data, engine and number of environments wanted.
@@ -129,8 +129,8 @@ class _Batches:
 
     def __init__(self, cfg: RunCfg, manager: GrailPluginManager, on_stage: Callable[[str], None]) -> None:
         self.cfg, self._manager, self._on_stage = cfg, manager, on_stage
-        readers = [entry.load()() for entry in manager.registry.entries("motion_reader")]
-        self._keys = select_keys(open_source(cfg.motion, readers).keys, cfg.motion)
+        self._plan = manager.discover_terrain(cfg, 0, 1)
+        self._keys = self._all_keys() if self._plan is None else [motion.key for motion in self._plan.motions]
         self.num_motions = len(self._keys)
         self.skipped: list[str] = []
 
@@ -148,12 +148,16 @@ class _Batches:
             finally:
                 env.close()
 
+    def _all_keys(self) -> list[str]:
+        readers = [entry.load()() for entry in self._manager.registry.entries("motion_reader")]
+        return select_keys(open_source(self.cfg.motion, readers).keys, self.cfg.motion)
+
     def _build(self, keys: Sequence[str]) -> TrackingEnv | None:
         """Load the motions and build their environment; None where all of them are left out as unusable."""
         motion = attrs.evolve(self.cfg.motion, filter_motion_keys=tuple(keys), remove_motion_keys=(), max_unique_motions=None)
         cfg = attrs.evolve(self.cfg, motion=motion, num_envs=len(keys))
         try:
-            parts = load_parts(cfg, self._manager)
+            parts = load_parts(cfg, self._manager, plan=None if self._plan is None else self._plan.only(keys))
         except DataError as error:
             if cfg.motion.on_bad_clip != "skip":
                 raise

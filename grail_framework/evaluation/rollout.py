@@ -12,7 +12,7 @@ from grail_framework.evaluation.metrics import FrameMetric, MotionMetric, check_
 from grail_framework.evaluation.score import Evaluation, MotionScore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from grail_framework.envs.tracking_env import TrackingEnv
     from grail_framework.evaluation.metrics import Metric
@@ -36,11 +36,11 @@ def evaluate(
 ) -> Evaluation:
     """Follow each motion that the environment holds once, from frame 0 and without noise.
 
-    Environments 0 .. M-1 hold the M distinct motions; the others repeat them and do not count. The environment's state afterwards is
-    that of the evaluation: save and restore it around the call where it is still needed.
+    The first environment that follows a motion counts for it, the others do not. The environment's state afterwards is that of the
+    evaluation: save and restore it around the call where it is still needed.
 
     Args:
-        env: the environment; of M motions the first `num_envs` are followed.
+        env: the environment; of its motions those are followed that an environment holds.
         policy: what acts; without noise of its own for a deterministic evaluation.
         metrics: what is measured beside tracked fraction, success and reward, by name.
         to_the_end: go on after a failure, to the end of each motion, so that metrics of the span `motion` have a value; else those
@@ -68,12 +68,26 @@ def evaluate(
     return tally.result()
 
 
+def first_envs(motion_ids: Sequence[int]) -> dict[int, int]:
+    """Map each motion that an environment follows to the first such environment, in the order of the motions.
+
+    Args:
+        motion_ids: the motion of each environment.
+    """
+    first: dict[int, int] = {}
+    for env, motion in enumerate(motion_ids):
+        first.setdefault(motion, env)
+    return dict(sorted(first.items()))
+
+
 class _Series:
     """The running mean of a frame metric over the M motions."""
 
-    def __init__(self, env: TrackingEnv, name: str, metric: FrameMetric, motions: int) -> None:
+    def __init__(self, env: TrackingEnv, name: str, metric: FrameMetric, envs: torch.Tensor) -> None:
         self._name, self.metric = name, metric
+        self._envs = envs
         self._compute = metric.bind(env)
+        motions = len(envs)
         self._total = torch.zeros(motions, dtype=torch.float64, device=env.device)
         self._count = torch.zeros(motions, dtype=torch.long, device=env.device)
 
@@ -81,7 +95,7 @@ class _Series:
         """Take in a frame of the motions in the mask (M,) that the metric counts."""
         value = self._compute(env)
         check_shape(value, "metric", self._name, self._name, env.num_envs, vector=False)
-        value = value[: len(self._total)].double()
+        value = value[self._envs].double()
         counts = (motion if self.metric.span == "motion" else survived) & value.isfinite()
         self._total += value.where(counts, 0.0)
         self._count += counts
@@ -93,41 +107,41 @@ class _Series:
 
 
 class _Tally:
-    """Running sums of an evaluation over the first M environments."""
+    """Running sums of an evaluation over the environments that count, one for each of M motions."""
 
     def __init__(self, env: TrackingEnv, metrics: Mapping[str, Metric], *, to_the_end: bool) -> None:
         self._env, self._metrics, self._to_the_end = env, metrics, to_the_end
-        motions = min(env.num_envs, env.motions.num_motions)
-        self._keys = env.motions.keys[:motions]
-        self.length = env.command.num_frames[:motions]
-        self._alive = torch.ones(motions, dtype=torch.bool, device=env.device)
+        first = first_envs(env.command.motion_ids.tolist())
+        self._keys = [env.motions.keys[motion] for motion in first]
+        self._envs = torch.tensor(list(first.values()), device=env.device)
+        self.length = env.command.num_frames[self._envs]
+        self._alive = torch.ones(len(first), dtype=torch.bool, device=env.device)
         self._present = self._alive.clone()
         """Still in its first episode; an invalid state ends it even where failures do not."""
         self._failed = torch.zeros_like(self._alive)
         self._survived = torch.zeros_like(self.length)
-        self._reward = torch.zeros(motions, dtype=torch.float64, device=env.device)
+        self._reward = torch.zeros(len(first), dtype=torch.float64, device=env.device)
         self._steps = 0
         self._causes: dict[int, str] = {}
         frame = {name: metric for name, metric in metrics.items() if isinstance(metric, FrameMetric) and metric.applies(env)}
         self._series = {
-            name: _Series(env, name, metric, motions)
+            name: _Series(env, name, metric, self._envs)
             for name, metric in frame.items()
             if to_the_end or metric.span == "survived"
         }
 
     def count(self, reward: torch.Tensor, terminated: torch.Tensor, truncated: torch.Tensor) -> None:
         """Add a step. Metrics see the frame after it, so a motion's last step and a failing one have none."""
-        motions = len(self._keys)
-        terminated, truncated = terminated[:motions], truncated[:motions]
+        terminated, truncated = terminated[self._envs], truncated[self._envs]
         self._steps += 1
         kept = self._alive & ~terminated
         self._survived += kept
-        self._reward += reward[:motions].double().where(kept, 0.0)
+        self._reward += reward[self._envs].double().where(kept, 0.0)
         ended = self._alive & (terminated | truncated)
         self._note_causes(ended)
         self._failed |= self._alive & terminated
         self._alive &= ~ended & (self.length > self._steps)  # also where no term ends a motion at its last frame
-        self._present &= self._env.episode_length[:motions] > 0  # 0: reset in this step
+        self._present &= self._env.episode_length[self._envs] > 0  # 0: reset in this step
         within = self._present & (self.length > self._steps)
         for series in self._series.values():
             series.add(self._env, self._alive, within)
@@ -140,7 +154,7 @@ class _Tally:
         """Remember the first term that fired in each environment that has just ended."""
         terminations = self._env.terminations
         for index in ended.nonzero().flatten().tolist():
-            fired = terminations.last[:, index].tolist()
+            fired = terminations.last[:, self._envs[index]].tolist()
             names = [name for name, hit in zip(terminations.names, fired, strict=True) if hit]
             failures = [name for name in names if not self._env.cfg.terminations[name].time_out]
             self._causes[index] = (failures or names or [INVALID_STATE])[0]

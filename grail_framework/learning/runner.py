@@ -227,19 +227,22 @@ class OnPolicyRunner:
         Raises:
             CheckpointError: the state is of another number of processes or environments.
         """
-        for what, saved, now in (
-            ("processes", len(state["env"]), self.accelerator.num_processes),
-            ("environments per process", state["num_envs"], self.env.num_envs),
-        ):
-            if saved != now:
-                raise CheckpointError(
-                    f"the checkpoint was written by a run of {saved} {what}, this run has {now}: continue with {saved}, or start "
-                    "in a new run directory with --resume --checkpoint to take over weights and optimiser alone"
-                )
         rank = self.accelerator.process_index
+        _check_same("processes", len(state["env"]), self.accelerator.num_processes)
+        # A process may have more environments than another, and `num_envs` is that of the main one.
+        observed = next(iter(state["rollout"][rank]["observations"].values()))
+        _check_same("environments per process", len(observed), self.env.num_envs)
         self.ppo.load_state_dict(state)
         self.iteration = int(state["iteration"])
         self.env.load_state_dict(state["env"][rank])
         self._observations = self._on_device(state["rollout"][rank]["observations"])
         self.statistics.load_state_dict(state["rollout"][rank]["statistics"])
         set_rng_state(state["rng"][rank], self.device)  # last: everything above may draw
+
+
+def _check_same(what: str, saved: int, now: int) -> None:
+    if saved != now:
+        raise CheckpointError(
+            f"the checkpoint was written by a run of {saved} {what}, this run has {now}: continue with {saved}, or start in a new run "
+            "directory with --resume --checkpoint to take over weights and optimiser alone"
+        )

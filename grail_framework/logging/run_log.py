@@ -1,11 +1,11 @@
-"""`run.log`: what the framework logs, in the run directory; warnings and errors go to stderr as well."""
+"""`run.log`: what the framework logs, in the run directory; warnings, errors and what is marked for it go to stderr as well."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grail_framework.errors import ConfigError
 from grail_framework.logging.append import AppendedFile
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOG_FILE = "run.log"
+ON_CONSOLE: Final = {"on_console": True}
+"""`logger.info(text, extra=ON_CONSOLE)`: shown on stderr too, as it is."""
 _FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 
 
@@ -93,15 +95,18 @@ class RunLogHandler(logging.Handler):
 
 
 class _StderrHandler(logging.Handler):
-    """Shows warnings and errors on what is stderr at the time, which a live panel may have replaced."""
+    """Shows warnings, errors and marked records on what is stderr at the time, which a live panel may have replaced."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
+        self.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "on_console"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record."""
         try:
-            text = f"{record.levelname.lower()}: {self.format(record)}"
+            text = self.format(record)
+            if record.levelno >= logging.WARNING:
+                text = f"{record.levelname.lower()}: {text}"
         except Exception:
             self.handleError(record)
             return

@@ -10,6 +10,7 @@ from grail_framework.errors import DataError
 from grail_framework.motion.compact import compact_clips
 from grail_framework.motion.examine import read_motion, that_matter, usable_by_some
 from grail_framework.motion.faults import BadClipReport
+from grail_framework.motion.held import HeldMotions
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.motion.selection import select_keys
 from grail_framework.motion.store.building import write_cache
@@ -18,7 +19,7 @@ from grail_framework.motion.store.format import StoreError
 from grail_framework.motion.validate import Needs, check_library
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from grail_framework.motion.compact import Labeler
     from grail_framework.motion.examine import FoundFault
     from grail_framework.motion.faults import ClipFault
+    from grail_framework.motion.packing import MotionSource
     from grail_framework.motion.readers.protocol import ClipSource, MotionReader
     from grail_framework.motion.store.reading import PackedStore
     from grail_framework.robots.spec import RobotSpec
@@ -74,13 +76,29 @@ def load_library(
     """
     began = time.perf_counter()
     needs = Needs(object=need_object, table=need_table, hand_action=need_hand_action)
-    load = _Loading(cfg, robot, device, needs, rank, world_size)
+
+    def pack(source: MotionSource) -> MotionLibrary:
+        return MotionLibrary.pack(source, robot, device=device, fps=cfg.target_fps, derive=cfg.derive)
+
+    load = _Loading(cfg, robot, needs, rank, world_size, pack)
     library = load.from_store(readers, labeler) or load.from_files(find_reader(cfg, readers), labeler)
     _log.info(
         "loaded %d motions, %d frames at %g fps, in %.1f s",
         *(library.num_motions, library.total_frames, library.fps, time.perf_counter() - began),
     )
     return library
+
+
+def hold_motions(
+    cfg: MotionCfg, robot: RobotSpec, needs: Needs, *, readers: Sequence[MotionReader], labeler: Labeler | None = None
+) -> HeldMotions:
+    """Select and check the motions of a configuration as `load_library` does, and keep them in host memory.
+
+    Raises:
+        DataError, StoreError, ConfigError: as `load_library`.
+    """
+    load = _Loading(cfg, robot, needs, 0, 1, HeldMotions.of)
+    return load.from_store(readers, labeler) or load.from_files(find_reader(cfg, readers), labeler)
 
 
 def open_source(cfg: MotionCfg, readers: Sequence[MotionReader]) -> ClipSource:
@@ -107,16 +125,22 @@ def read_clips(
     return good
 
 
-class _Loading:
-    """What loading from a store and loading from files have in common."""
+class _Loading[T]:
+    """What loading from a store and loading from files have in common; `take` makes something of the motions."""
 
     def __init__(
-        self, cfg: MotionCfg, robot: RobotSpec, device: torch.device | str, needs: Needs, rank: int, world_size: int
+        self,
+        cfg: MotionCfg,
+        robot: RobotSpec,
+        needs: Needs,
+        rank: int,
+        world_size: int,
+        take: Callable[[MotionSource], T],
     ) -> None:
-        self._cfg, self._robot, self._device, self._needs = cfg, robot, device, needs
+        self._cfg, self._robot, self._needs, self._take = cfg, robot, needs, take
         self._rank, self._world_size = rank, world_size
 
-    def from_store(self, readers: Sequence[MotionReader], labeler: Labeler | None) -> MotionLibrary | None:
+    def from_store(self, readers: Sequence[MotionReader], labeler: Labeler | None) -> T | None:
         """Load from a packed store; None: there is none that can be used.
 
         Raises:
@@ -142,7 +166,7 @@ class _Loading:
             _log.warning("%s; the motion files are read instead", error)
             return None
 
-    def from_files(self, reader: MotionReader, labeler: Labeler | None) -> MotionLibrary:
+    def from_files(self, reader: MotionReader, labeler: Labeler | None) -> T:
         """Read the files; when that took long, leave a packed store in the user's cache."""
         cfg, began = self._cfg, time.perf_counter()
         keep = cfg.use_packed and labeler is None and self._world_size == 1
@@ -154,25 +178,24 @@ class _Loading:
         good = [clip for clip in clips if clip.key not in bad]
         _report_oddities(good)
         compact = compact_clips(good, self._robot, target_fps=cfg.target_fps, labeler=labeler)
-        library = MotionLibrary.pack(compact, self._robot, device=self._device, fps=cfg.target_fps, derive=cfg.derive)
+        taken = self._take(compact)
         whole = len(keys) == len(set(source.keys)) and len(good) == len(usable_by_some(clips, found))
         if before is not None and whole and time.perf_counter() - began > _WORTH_CACHING:
             write_cache(cfg, self._robot, reader, compact, sources=before, faults=found)
-        return library
+        return taken
 
-    def _from_store(self, store: PackedStore) -> MotionLibrary:
-        cfg = self._cfg
+    def _from_store(self, store: PackedStore) -> T:
         keys = self._select(store.all_keys)
         by_key: dict[str, list[ClipFault]] = {}
         for fault in store.faults(self._needs):
             by_key.setdefault(fault.key, []).append(fault)
-        bad = _report(keys, [fault for key in keys for fault in by_key.get(key, ())], cfg.on_bad_clip)
+        bad = _report(keys, [fault for key in keys for fault in by_key.get(key, ())], self._cfg.on_bad_clip)
         selection = store.select([key for key in keys if key not in bad])
         if not selection.alike:
             _report_oddities(selection.outlines())
-        library = MotionLibrary.pack(selection, self._robot, device=self._device, fps=cfg.target_fps, derive=cfg.derive)
+        taken = self._take(selection)
         _log.info("motions come from the packed store %s", store.folder)
-        return library
+        return taken
 
     def _select(self, keys: Sequence[str]) -> list[str]:
         return select_keys(keys, self._cfg, rank=self._rank, world_size=self._world_size)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from grail_framework.config import RunCfg
+    from grail_framework.plugins.results import TerrainPlan
 
 
 @attrs.frozen(kw_only=True)
@@ -26,3 +27,5 @@ class RunContext:
     """Rank of this process among all processes of the run."""
     world_size: int = 1
     """Number of processes of the run."""
+    terrain: TerrainPlan | None = None
+    """Which motion each environment of this process follows, on which terrain; None: no plugin planned any, or not yet."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from grail_framework.config import RunCfg
     from grail_framework.motion.clip import ContactLabels, MotionClip
+    from grail_framework.motion.faults import ClipFault
+    from grail_framework.motion.library import MotionLibrary
     from grail_framework.plugins.context import RunContext
     from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
     from grail_framework.registry import Registrar
@@ -213,13 +215,29 @@ def grail_settle_run(cfg: RunCfg) -> SettledRun | None:
 
 @hookspec(firstresult=True)
 def grail_discover_terrain(cfg: RunCfg, rank: int, world_size: int) -> TerrainPlan | None:
-    """Plan which terrain stands in each environment of this process; None: not a run on terrain.
+    """Plan which motion each environment of this process follows, and on which terrain; None: not a run on terrain.
+
+    Called on every process before the motions are loaded, and where a checkpoint is evaluated, with one process: of the plan all
+    motions are followed then. Without a plan environment k follows motion `k mod M` of the one library.
 
     Example:
         section = cfg.extra.get("terrain")
         return plan(section, cfg.num_envs, rank, world_size) if section else None
     """
     return None
+
+
+@hookspec
+def grail_check_motions(cfg: RunCfg, motions: MotionLibrary) -> Iterable[ClipFault]:
+    """Say which of the loaded motions cannot be trained; called on every process, before the engine starts.
+
+    What is fatal stops the run, or the motion is left out, as the user wishes (`--on-bad-clip`); the rest is shown as a warning.
+
+    Example:
+        slow = [key for key, length in zip(motions.keys, motions.num_frames.tolist()) if length > 5000]
+        return [ClipFault(path=Path(key), key=key, reason="is longer than 100 s") for key in slow]
+    """
+    return ()
 
 
 @hookspec(firstresult=True)

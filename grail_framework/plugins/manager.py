@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from grail_framework.config import RunCfg
     from grail_framework.motion.clip import ContactLabels, MotionClip
+    from grail_framework.motion.faults import ClipFault
+    from grail_framework.motion.library import MotionLibrary
     from grail_framework.plugins.context import RunContext
     from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
 
@@ -255,6 +257,16 @@ class GrailPluginManager:
             PluginError: a plugin raised.
         """
         return self._first("grail_discover_terrain", cfg=cfg, rank=rank, world_size=world_size)
+
+    def check_motions(self, cfg: RunCfg, motions: MotionLibrary) -> list[ClipFault]:
+        """Ask all plugins which loaded motions cannot be trained.
+
+        Raises:
+            PluginError: a plugin raised.
+        """
+        name = "grail_check_motions"
+        found = [self._critical(each, name, cfg=cfg, motions=motions) or () for each in self._implementations(name)]
+        return [fault for faults in found for fault in faults]
 
     def contact_labels(self, motion: MotionClip, num_frames: int, target_fps: float) -> ContactLabels | None:
         """Ask the plugins for the contact labels of a motion; None: none knows any.

@@ -25,6 +25,21 @@ _STANDING = 0.003
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class Reaction:
+    """What a motion asks of the ground, by frame, and where the soles are that it could come through."""
+
+    force: NDArray[np.float64]  # (T, 3) [N]
+    moment: NDArray[np.float64]  # (T, 3) about the world's origin [N m]
+    soles: NDArray[np.float64]  # (T, 2, corners, 3) corners of the left and the right sole, world frame [m]
+
+    def pressure(self, height: float | NDArray[np.float64] = 0.0) -> NDArray[np.float64]:
+        """Return the point (T, 2) of a level [m], one for all or one each, where the wrench has no horizontal moment."""
+        force, moment = self.force, self.moment
+        lever = np.column_stack((-moment[:, 1], moment[:, 0])) + np.reshape(height, (-1, 1)) * force[:, :2]
+        return lever / force[:, 2:]
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Balance:
     """Balance of a motion by frame; the ground is at height 0."""
 
@@ -46,6 +61,14 @@ def balance(robot: RobotSpec, track: RobotTrack, fps: float, feet: tuple[str, st
         fps: [1/s].
         feet: links of the left and the right foot.
     """
+    wanted = reaction(robot, track, fps, feet)
+    pressure, flat = wanted.pressure(), wanted.soles.reshape(len(wanted.soles), -1, 3)
+    margin = [inside(point, soles[soles[:, 2] < _STANDING][:, :2]) for point, soles in zip(pressure, flat, strict=True)]
+    return Balance(pressure=pressure, margin=np.array(margin), soles=wanted.soles)
+
+
+def reaction(robot: RobotSpec, track: RobotTrack, fps: float, feet: tuple[str, str]) -> Reaction:
+    """Compute the wrench that the ground has to give over a motion, by inverse dynamics; arguments as in `balance`."""
     spec = build_robot(without_fingers(robot))
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
     model = spec.compile()
@@ -54,18 +77,16 @@ def balance(robot: RobotSpec, track: RobotTrack, fps: float, feet: tuple[str, st
     qvel, qacc = _derivatives(model, qpos, fps)
     corners = sole_corners(robot, feet[0]), sole_corners(robot, feet[1])
     frames = len(qpos)
-    pressure, margin = np.zeros((frames, 2)), np.zeros(frames)
+    force, moment = np.zeros((frames, 3)), np.zeros((frames, 3))
     soles = np.zeros((frames, 2, len(corners[0]), 3))
     for frame in range(frames):
         data.qpos[:], data.qvel[:], data.qacc[:] = qpos[frame], qvel[frame], qacc[frame]
         mujoco.mj_inverse(model, data)
-        pressure[frame] = _centre_of_pressure(data)
+        force[frame], moment[frame] = _root_wrench(data)
         for side, foot in enumerate(feet):
             body = data.body(foot)
             soles[frame, side] = corners[side] @ body.xmat.reshape(3, 3).T + body.xpos
-        flat = soles[frame].reshape(-1, 3)
-        margin[frame] = inside(pressure[frame], flat[flat[:, 2] < _STANDING][:, :2])
-    return Balance(pressure=pressure, margin=margin, soles=soles)
+    return Reaction(force=force, moment=moment, soles=soles)
 
 
 def inside(point: NDArray[np.float64], corners: NDArray[np.float64]) -> float:
@@ -110,9 +131,8 @@ def _derivatives(model: Any, qpos: NDArray[np.float64], fps: float) -> tuple[NDA
     return 0.5 * (steps[1:] + steps[:-1]), (steps[1:] - steps[:-1]) * fps
 
 
-def _centre_of_pressure(data: Any) -> NDArray[np.float64]:
-    """Return the point (2,) of the ground where the wrench on the root has no horizontal moment."""
-    force = data.qfrc_inverse[:3]
+def _root_wrench(data: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the force on the root and its moment about the world's origin."""
+    force = data.qfrc_inverse[:3].copy()
     # A free joint's moment is about the root's origin, in the root's axes.
-    moment = data.xmat[1].reshape(3, 3) @ data.qfrc_inverse[3:6] + np.cross(data.xpos[1], force)
-    return np.array([-moment[1], moment[0]]) / force[2]
+    return force, data.xmat[1].reshape(3, 3) @ data.qfrc_inverse[3:6] + np.cross(data.xpos[1], force)

@@ -25,6 +25,7 @@ mujoco: Any = _mujoco  # its extension modules carry no types
 
 OBJECT: Final = "puppet:object"
 TABLE: Final = "puppet:table"
+TERRAIN: Final = "puppet:terrain"
 GROUND: Final = "world"
 """Names of the bodies that are no part of the robot."""
 
@@ -52,6 +53,8 @@ class PuppetScene:
     """Centre. [m]"""
     table_quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     ground: bool = True
+    terrain: tuple[NDArray[np.float64], ...] = ()
+    """Corner points (V, 3) of convex pieces that stand still, world frame [m]; none: no terrain."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -205,6 +208,8 @@ def _build(robot: RobotSpec, scene: PuppetScene) -> Any:
         table.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=tuple(0.5 * extent for extent in scene.table_size))
     if scene.pieces:
         _add_object(spec, scene)
+    if scene.terrain:
+        _add_pieces(spec, spec.worldbody.add_body(name=TERRAIN), scene.terrain)
     model = spec.compile()
     # The solver stops at an error relative to the mean inertia, which is to be that of what moves.
     model.stat.meaninertia = _MEAN_INERTIA
@@ -214,16 +219,16 @@ def _build(robot: RobotSpec, scene: PuppetScene) -> Any:
 def _add_object(spec: Any, scene: PuppetScene) -> None:
     body = spec.worldbody.add_body(name=OBJECT)
     body.add_freejoint(name=OBJECT)
-    for index, points in enumerate(scene.pieces):
-        name = f"{OBJECT}-{index}"
+    _add_pieces(
+        spec, body, scene.pieces, mass=scene.mass / len(scene.pieces), friction=(scene.friction, 0.005, 0.0001), priority=2
+    )
+
+
+def _add_pieces(spec: Any, body: Any, pieces: tuple[NDArray[np.float64], ...], **settings: Any) -> None:
+    """Add convex pieces to a body, each a mesh that is named after it."""
+    for index, points in enumerate(pieces):
+        name = f"{body.name}-{index}"
         spec.add_mesh(
             name=name, uservert=points.astype(np.float32).ravel(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
         )
-        body.add_geom(
-            name=name,
-            type=mujoco.mjtGeom.mjGEOM_MESH,
-            meshname=name,
-            mass=scene.mass / len(scene.pieces),
-            friction=(scene.friction, 0.005, 0.0001),
-            priority=2,
-        )
+        body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, **settings)

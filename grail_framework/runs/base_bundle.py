@@ -38,10 +38,10 @@ def leave_base(run_directory: Path, cfg: RunCfg, env: TrackingEnv, network: Acto
         iteration: iterations done.
 
     Returns:
-        The folder. None where the network is of another kind, and where the disk does not take it, which is an error in the log and
-        not of the run: its checkpoint serves as well.
+        The folder. None where the network is of another kind or sees a height map, which no task with a base observes, and where the
+        disk does not take it, which is an error in the log and not of the run: its checkpoint serves as well.
     """
-    if not isinstance(network, UniversalTokenActorCritic):
+    if not isinstance(network, UniversalTokenActorCritic) or len(network.actor_module.encoder_input_projectors):
         return None
     folder = run_directory / FOLDER
     policy, value = leaving(network.state_dict())

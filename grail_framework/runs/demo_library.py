@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import logging
 import os
 import shutil
@@ -15,18 +16,18 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from grail_framework import __version__
-from grail_framework.errors import DataError
+from grail_framework.errors import ConfigError, DataError, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from grail_framework.config import RunCfg
     from grail_framework.registry import Entry, Registry
 
 _log = logging.getLogger(__name__)
 
-_LAYOUT: Final = frozenset({"robot", "objects", "object_usd", "meta", "bps", "common", "packed"})
-"""What a folder of the GRAIL layout holds, and the store that `grail data pack` puts beside it."""
+_LAYOUT: Final = frozenset({"robot", "objects", "object_usd", "meta", "bps", "common", "packed", "flat_placeholder.usd"})
+"""What a folder of the GRAIL layout holds, one of motions on terrain too, and the store that `grail data pack` puts beside it."""
 
 
 def with_demo_library(cfg: RunCfg, registry: Registry) -> RunCfg:
@@ -68,6 +69,7 @@ def make_library(
     *,
     motions: int | None = None,
     seed: int = 0,
+    sizes: Mapping[str, float] | None = None,
     overwrite: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> int:
@@ -78,16 +80,19 @@ def make_library(
         out: the folder; it may exist when it is empty or, with `overwrite`, holds a motion library and nothing else.
         motions: how many, at least 1; None: the library's own number.
         seed: varies the motions, at least 0.
+        sizes: numbers to fix that the library draws otherwise, by the names of its function's further parameters.
         overwrite: replace a motion library.
         on_progress: told in words what has been done.
 
     Raises:
+        ConfigError: the library has no such number, or it is out of range.
         DataError: the folder is in the way, or a motion could not be made.
         PluginLoadError: the library's code cannot be imported.
     """
     _check_free(out, overwrite)
     make = entry.load()
-    options = {"seed": seed} if motions is None else {"seed": seed, "motions": motions}
+    _check_sizes(entry, make, sizes or {})
+    options = {"seed": seed, **({} if motions is None else {"motions": motions}), **(sizes or {})}
     with _made_beside(out) as fresh, _progress(on_progress):
         make(fresh, **options)
         _check_free(out, overwrite)
@@ -95,6 +100,14 @@ def make_library(
             shutil.rmtree(out)
         fresh.rename(out)
     return len(list((out / "robot").glob("*.pkl")))
+
+
+def _check_sizes(entry: Entry, make: Callable[..., object], sizes: Mapping[str, float]) -> None:
+    known = [name for name in inspect.signature(make).parameters if name not in ("out", "motions", "seed")]
+    for name in sizes:
+        if name not in known:
+            what = suggest(name, known) if known else "it has no numbers to set"
+            raise ConfigError(f"the demo library of {entry.qualified} has no {name!r}; {what}")
 
 
 def _check_free(out: Path, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from accelerate.utils import broadcast_object_list, gather_object
 
 from grail_framework.config.compose import config_digest
@@ -87,7 +88,7 @@ def launch(
     _check_ranks_agree(cfg, manager, accelerator)
     path = _run_path(cfg, accelerator)
     plan = plan_resume(checkpoint=cfg.checkpoint, resume=cfg.resume, run_directory=path)
-    directory = open_run_directory(path, resume=cfg.resume) if accelerator.is_main_process else RunDirectory(path)
+    directory = open_run_directory(path, resume=plan.mode == "full") if accelerator.is_main_process else RunDirectory(path)
     context = RunContext(
         run_dir=directory.path,
         task=cfg.task,
@@ -127,7 +128,8 @@ def _check_ranks_agree(cfg: RunCfg, manager: GrailPluginManager, accelerator: Ac
     """
     if accelerator.num_processes == 1:
         return
-    ranks = gather_object([(manager.plugin_set(), config_digest(cfg))])
+    # A process may have more environments than another; all else must be the same.
+    ranks = gather_object([(manager.plugin_set(), config_digest(attrs.evolve(cfg, num_envs=1)))])
     (plugins, digest), *others = ranks
     for rank, (theirs, other_digest) in enumerate(others, start=1):
         lines = compare_plugin_sets(plugins, theirs)
@@ -183,6 +185,7 @@ class _Run:
             local_rank=accelerator.local_process_index,
             world_size=accelerator.num_processes,
         )
+        self._context = attrs.evolve(context, terrain=self._parts.plan)
         self._stage(f"building {cfg.num_envs} environments of {self._parts.motions.num_motions} motions ({cfg.engine.name})")
         with listening(self._stage):
             self._env: TrackingEnv = build_env(self._parts)

@@ -10,6 +10,7 @@ import attrs
 import torch
 
 from grail_framework.config import RunCfg
+from grail_framework.config.compose import section_classes
 from grail_framework.config.structure import from_plain, to_plain
 from grail_framework.envs.guard import InvalidRecord
 from grail_framework.envs.replay import recorded_outcome, replay
@@ -131,7 +132,9 @@ def replay_dump(
     settings = attrs.evolve(dump.cfg.engine, name=engine or dump.cfg.engine.name, device="cpu" if engine else "auto")
     # What events did to the scene is in the recorded states.
     cfg = attrs.evolve(dump.cfg, num_envs=1, motion=motion, engine=settings, events={}, curriculums={})
-    env = build_env(load_parts(cfg, manager))
+    cfg = from_plain(RunCfg, to_plain(cfg), sections=section_classes(manager.registry))
+    plan = manager.discover_terrain(attrs.evolve(cfg, motion=attrs.evolve(motion, filter_motion_keys=None)), 0, 1)
+    env = build_env(load_parts(cfg, manager, plan=None if plan is None else plan.only((dump.record.motion,))))
     try:
         return ReplayReport(findings=replay(env, dump.record), recorded=recorded_outcome(dump.record))
     finally:

@@ -38,6 +38,8 @@ class DemoMotion:
     """Vertices (V, 3) [m] and triangles (F, 3) of the object's parts, object frame; none: no object."""
     mass: float | None = None
     """[kg]"""
+    fixed: bool = False
+    """The object is terrain, written as the triangles it is; nobody asks for its shape in a few numbers (BPS)."""
 
 
 class MotionMaker(Protocol):
@@ -100,10 +102,18 @@ def _write_one(out: Path, make: MotionMaker, robot: RobotSpec, index: int, seed:
         # pxr is needed for objects alone.
         from grail_framework.assets.usd_writer import write_object_usd
 
-        write_object_usd(out / "object_usd" / f"{clip.key}.usd", made.meshes, mass=made.mass)
-        points = np.concatenate([points for points, _ in made.meshes])
-        starts = np.cumsum([0, *(len(points) for points, _ in made.meshes[:-1])])
-        triangles = np.concatenate([faces + start for (_, faces), start in zip(made.meshes, starts, strict=True)])
-        clip = attrs.evolve(clip, bps=compute_bps(points.astype(np.float32), triangles))
+        path = out / "object_usd" / f"{clip.key}.usd"
+        if made.fixed:
+            write_object_usd(path, made.meshes, approximation="none")
+        else:
+            write_object_usd(path, made.meshes, mass=made.mass)
+            clip = attrs.evolve(clip, bps=_bps(made.meshes))
     write_clip(clip, out, robot)
     return clip.key
+
+
+def _bps(meshes: tuple[Mesh, ...]) -> NDArray[np.float32]:
+    points = np.concatenate([points for points, _ in meshes])
+    starts = np.cumsum([0, *(len(points) for points, _ in meshes[:-1])])
+    triangles = np.concatenate([faces + start for (_, faces), start in zip(meshes, starts, strict=True)])
+    return compute_bps(points.astype(np.float32), triangles)

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from grail_framework.cli.main import build_cli
-from grail_framework.errors import DataError
+from grail_framework.errors import ConfigError, DataError
 from grail_framework.registry import Entry
 from grail_framework.runs.demo_library import make_library
 
@@ -83,6 +83,31 @@ def test_a_file_in_the_way_is_named(grail, tmp_path):
     code, _, error = grail("data", "demo", "--task", "motion_tracking", "--out", tmp_path / "file", "--overwrite")
     assert code == 2
     assert "is a file" in error
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [("depth=1", "has no 'depth'; it has no numbers to set"), ("depth", "NAME=NUMBER"), ("d=x", "NAME=NUMBER")],
+)
+def test_sizes_that_a_library_does_not_have_are_refused(grail, tmp_path, size, message):
+    code, _, error = grail("data", "demo", "--task", "motion_tracking", "--out", tmp_path / "x", "--set", size)
+    assert code == 2
+    assert message in " ".join(error.split())
+    assert not (tmp_path / "x").exists()
+
+
+def sized(out, *, motions=1, seed=0, width=1.0, count=2):
+    """Write down what was asked for."""
+    (out / "robot").mkdir(parents=True)
+    (out / "robot" / f"{motions}_{seed}_{width}_{count}.pkl").touch()
+
+
+def test_sizes_reach_the_library(tmp_path):
+    entry = Entry(kind="demo_library", name="lift", plugin="example", target=f"{__name__}:sized")
+    make_library(entry, tmp_path / "out", seed=4, sizes={"width": 0.5, "count": 3})
+    assert [path.stem for path in (tmp_path / "out" / "robot").iterdir()] == ["1_4_0.5_3"]
+    with pytest.raises(ConfigError, match=r"the demo library of example:lift has no 'with'; did you mean 'width'\?"):
+        make_library(entry, tmp_path / "other", sizes={"with": 1.0})
 
 
 def failing(out, *, motions=1, seed=0):

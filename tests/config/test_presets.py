@@ -21,7 +21,10 @@ def first_party():
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("task", ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground"])
+@pytest.mark.parametrize(
+    "task",
+    ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground", "terrain:terrain_tracking"],
+)
 def test_the_changes_told_are_the_changes_made(first_party, task, preset):
     changed = compose(first_party, task=task, preset=preset)
     by_hand = compose(first_party, task=task, overrides=changed.preset_changes)
@@ -30,7 +33,10 @@ def test_the_changes_told_are_the_changes_made(first_party, task, preset):
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-@pytest.mark.parametrize("task", ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground"])
+@pytest.mark.parametrize(
+    "task",
+    ["core:motion_tracking", "core:motion_base", "hoi:pnp_table", "hoi:advanced_manip_ground", "terrain:terrain_tracking"],
+)
 def test_the_task_itself_stays(first_party, task, preset):
     own, changed = (compose(first_party, task=task, preset=name).cfg for name in (None, preset))
     changes = own.presets.get(preset, ())

@@ -8,6 +8,7 @@ import attrs
 import pytest
 import torch
 
+from grail_framework.assets.usd_writer import write_box_usd
 from grail_framework.config import ContactGate, EventTermCfg, ObservationTermCfg, RewardTermCfg, TerminationTermCfg
 from grail_framework.envs import memory
 from grail_framework.envs.capture import EAGER_STEPS
@@ -195,8 +196,9 @@ def terms_of(registry, kind, make):
 
 
 @pytest.fixture
-def everything(registry):
+def everything(registry, tmp_path):
     """pnp_table with every term there is, of every plugin that is installed."""
+    write_box_usd(tmp_path / "object.usd", (0.2, 0.2, 0.2))  # some look at its shape
     cfg = registry.find("task", "hoi:pnp_table").load()()
     rewards = terms_of(registry, "reward", lambda func, params: RewardTermCfg(func=func, weight=1.0, params=params))
     gates = {

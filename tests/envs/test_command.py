@@ -9,6 +9,7 @@ import torch
 
 from grail_framework.config import CommandCfg
 from grail_framework.envs.command import ReferenceCommand
+from grail_framework.errors import CheckpointError
 from grail_framework.motion.library import MotionLibrary
 from grail_framework.testing.fakes import standing_clip
 
@@ -59,6 +60,17 @@ def starts(motions, **settings):
 def test_start_frames_are_uniform_on_a_range_from_zero(motions, settings, late, early, never):
     found = starts(motions, **settings)
     assert found == {"late": set(range(late)), "early": set(range(early)), "never": set(range(never))}
+
+
+def test_an_environment_follows_the_motion_it_is_given(motions):
+    command = ReferenceCommand(CommandCfg(), motions, 4, 0.02, torch.Generator(), motion_ids=(2, 0, 0, 1))
+    assert command.num_frames.tolist() == [30, 60, 60, 60]
+    in_turn = ReferenceCommand(CommandCfg(), motions, 4, 0.02, torch.Generator())
+    assert in_turn.motion_ids.tolist() == [0, 1, 2, 0]
+    state = command.state_dict()
+    assert state["motion_ids"].tolist() == [2, 0, 0, 1]
+    with pytest.raises(CheckpointError, match="follow other motions than those of this run"):
+        in_turn.load_state_dict(state)
 
 
 def test_first_contacts_are_logged(motions, caplog):

@@ -12,7 +12,7 @@ import pytest
 from grail_framework.config import LoggingCfg
 from grail_framework.logging.append import AppendedFile
 from grail_framework.logging.jsonl import JsonlWriter
-from grail_framework.logging.run_log import run_log
+from grail_framework.logging.run_log import ON_CONSOLE, run_log
 from grail_framework.logging.tensorboard import TensorboardWriter
 from grail_framework.logging.wandb import WandbWriter
 from grail_framework.logging.writer import MultiWriter, WriterContext, build_writers
@@ -218,6 +218,21 @@ def test_run_log_has_what_the_framework_logs_while_it_is_open(tmp_path: Path):
     text = (tmp_path / "run.log").read_text()
     assert "INFO     grail_framework.test: inside 1" in text
     assert "outside" not in text
+
+
+def test_the_console_shows_warnings_and_what_is_marked_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    logger = logging.getLogger("lonely")
+    logger.propagate = False  # nobody else shows its records
+    with run_log(tmp_path, logger="lonely"):
+        logger.info("for the file")
+        logger.info("for both", extra=ON_CONSOLE)
+        logger.warning("beware")
+    assert capsys.readouterr().err == "for both\nwarning: beware\n"
+    assert [line.partition("lonely: ")[2] for line in (tmp_path / "run.log").read_text().splitlines()] == [
+        "for the file",
+        "for both",
+        "beware",
+    ]
 
 
 def test_writers_need_no_torch():

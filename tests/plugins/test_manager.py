@@ -9,10 +9,11 @@ import pytest
 from grail_framework import hookimpl
 from grail_framework.config import ActionCfg, RunCfg
 from grail_framework.errors import ConfigError, NotFoundError, PluginConflictError, PluginError, TaskNotFoundError
+from grail_framework.motion.faults import ClipFault
 from grail_framework.plugins.context import RunContext
 from grail_framework.plugins.loading import REGISTRATION_HOOKS
 from grail_framework.plugins.manager import GrailPluginManager
-from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainPlan
+from grail_framework.plugins.results import CheckpointFormat, HealthCheck, SettledRun, TerrainMotion, TerrainPlan
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_configure_run_must_return_a_configuration(register_plugin, grail_manage
 
 
 def test_discover_terrain_takes_the_first_answer(register_plugin, grail_manager, cfg):
-    plan = TerrainPlan(env_usd=("a.usd",), motion_keys=("a",), num_terrain_motions=1)
+    plan = TerrainPlan(motions=(TerrainMotion(key="a", stem="a", usd="a.usd"),), env_motion=("a",), terrain_dir="hills")
     asked = []
 
     @hookimpl
@@ -101,6 +102,23 @@ def test_discover_terrain_takes_the_first_answer(register_plugin, grail_manager,
     register_plugin(hookimpl(lambda rank: None, specname="grail_discover_terrain"), name="second")
     assert grail_manager.discover_terrain(cfg, 1, 2) is plan
     assert asked == [(1, 2)]
+
+
+def test_check_motions_collects_what_all_plugins_find(register_plugin, grail_manager, cfg):
+    def finds(key):
+        def grail_check_motions(motions):
+            return [ClipFault(path=Path(f"{name}.pkl"), key=name, reason=key) for name in motions.keys]
+
+        return hookimpl(grail_check_motions)
+
+    class Motions:
+        keys = ("a", "b")
+
+    assert grail_manager.check_motions(cfg, Motions()) == []
+    register_plugin(finds("one"), name="one")
+    register_plugin(finds("two"), name="two")
+    found = grail_manager.check_motions(cfg, Motions())
+    assert sorted((fault.key, fault.reason) for fault in found) == [("a", "one"), ("a", "two"), ("b", "one"), ("b", "two")]
 
 
 def test_contact_labels(register_plugin, grail_manager):

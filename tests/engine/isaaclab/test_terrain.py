@@ -1,4 +1,4 @@
-"""A robot on every step of a staircase: the released stairs where they are found, made ones elsewhere."""
+"""A robot on every step of a staircase, the released ones where they are found and made ones elsewhere, on a chair and on a slope."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 
 pytest.importorskip("isaaclab", reason="comes with the isaaclab extra")
 
-import attrs
 import numpy as np
 import torch
 import trimesh
-from scipy.spatial.transform import Rotation
 
 from grail_framework.assets.usd_writer import write_object_usd
 from grail_framework.engine.isaaclab.engine import build
@@ -22,16 +20,10 @@ from grail_framework.robots.g1 import g1_43dof
 
 from ...assets.solids import arrays
 from ...conftest import data_folder
-from ..scenes import default_targets, everything, resting
+from ..furniture import FURNITURE
+from ..standing import FEET, WEIGHT, depth, foot_corners, stand, stiff_robot
 
 pytestmark = pytest.mark.slow
-
-FEET = ("left_ankle_roll_link", "right_ankle_roll_link")
-SOLE = 0.757
-"""From the sole up to the root, in the default pose. [m]"""
-SECONDS = 1.0
-WEIGHT = 9.81 * sum(body.mass for body in g1_43dof().bodies)
-"""[N]"""
 
 RELEASED = {
     # x, y [m], yaw [deg] and the level [m] of a place where both soles are on one tread, tilted by 3.5 degrees
@@ -94,23 +86,13 @@ def terrain(tmp_path_factory):
             meshes.append(made_stairs(rise, count))
             paths[name] = write_object_usd(folder / f"{name}.usd", [arrays(meshes[-1])], dynamic=False, approximation="none")
             places += [(index, (0.3 * k - 0.04, 0.0, 0.0, rise * (k + 1))) for k in range(count)]
+    folder = tmp_path_factory.mktemp("furniture")
+    for name, (make, place) in FURNITURE.items():
+        meshes.append(make())
+        paths[name] = write_object_usd(folder / f"{name}.usd", [arrays(meshes[-1])], dynamic=False, approximation="none")
+        places.append((len(meshes) - 1, place))
     specs = tuple(ObjectSpec(name=name, path=str(path), max_pieces=128) for name, path in paths.items())
     return specs, meshes, places
-
-
-def stiff_robot():
-    """The G1 with stiff legs: its own gains are for a policy that balances, and let it topple in a second on any ground."""
-    robot = g1_43dof()
-    legs = ("hip", "knee", "ankle", "waist")
-    bodies = tuple(
-        attrs.evolve(
-            body, joint=attrs.evolve(body.joint, stiffness=20.0 * body.joint.stiffness, damping=5.0 * body.joint.damping)
-        )
-        if body.joint is not None and any(part in body.joint.name for part in legs)
-        else body
-        for body in robot.bodies
-    )
-    return attrs.evolve(robot, bodies=bodies)
 
 
 @pytest.fixture(scope="module")
@@ -136,58 +118,7 @@ def stood(terrain):
     return found
 
 
-def stand(engine, places):
-    """Put the robot on each place and hold its default pose; return what is seen of it."""
-    scene = engine.spec
-    feet = [scene.robot.body_names.index(foot) for foot in FEET]
-    x, y, yaw, level = torch.tensor(places).T
-    half = 0.5 * torch.deg2rad(yaw)
-    turned = torch.stack((half.cos(), torch.zeros_like(half), torch.zeros_like(half), half.sin()), dim=1)
-    start = resting(scene, 0.0, root_quat_w=turned, object_pos_w=torch.zeros(len(places), 3))
-    root = torch.stack((x, y, level + SOLE), dim=1)
-    engine.reset(everything(scene), attrs.evolve(start, root_pos_w=root))
-    forces, poses = [], []
-    for step in range(round(SECONDS / scene.step_dt)):
-        engine.step(default_targets(engine))
-        forces.append(engine.state.contact_forces["object"].clone())
-        if step % 10 == 9:
-            poses.append((engine.state.body_pos_w[:, feet].clone(), engine.state.body_quat_w[:, feet].clone()))
-    quat = engine.state.root_quat_w
-    return {
-        "sunk": root[:, 2] - engine.state.root_pos_w[:, 2],
-        "moved": (root - engine.state.root_pos_w)[:, :2].norm(dim=1),
-        "up": 1.0 - 2.0 * (quat[:, 1] ** 2 + quat[:, 2] ** 2),
-        "forces": torch.stack(forces),
-        "ground": engine.state.contact_forces["ground"].clone(),
-        "poses": poses,
-    }
-
-
-def foot_corners(robot, poses):
-    """Return the lower corners of the soles' and toes' boxes (T, N, feet, 8, 3)."""
-    corners = []
-    for box in next(body for body in robot.bodies if body.name == FEET[0]).colliders:
-        signs = np.array([(a, b, -1) for a in (-1, 1) for b in (-1, 1)])
-        corners.append(np.array(box.pos) + signs * np.array(box.size))
-    local = np.concatenate(corners)
-    found = []
-    for pos, quat in poses:
-        axes = Rotation.from_quat(quat.reshape(-1, 4).numpy(), scalar_first=True).as_matrix()
-        found.append(pos.numpy()[:, :, None] + (axes @ local.T).transpose(0, 2, 1).reshape(*pos.shape[:2], -1, 3))
-    return np.stack(found)
-
-
-def depth(mesh, points):
-    """Return how far inside a closed part of the mesh the deepest of the points (P, 3) is. [m]"""
-    deepest = 0.0
-    for part in mesh.split(only_watertight=True):
-        near = points[((points > part.bounds[0]) & (points < part.bounds[1])).all(axis=1)]
-        if len(near):
-            deepest = max(deepest, trimesh.proximity.signed_distance(part, near).max())
-    return deepest
-
-
-def test_the_robot_stands_on_every_step(stood):
+def test_the_robot_stands_on_every_place(stood):
     seen = stood["isaaclab"]
     assert seen["sunk"].max() < 0.04, seen["sunk"]
     assert seen["up"].min() > math.cos(math.radians(20.0)), seen["up"]

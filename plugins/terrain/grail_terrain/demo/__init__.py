@@ -1,0 +1,1 @@
+"""Demonstration library of the plugin's task: terrains, and walking motions over them made by inverse kinematics."""

@@ -1,0 +1,1 @@
+"""Terms of terrain tracking. Empty, so that one term's imports are not another's."""

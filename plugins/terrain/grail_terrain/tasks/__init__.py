@@ -1,0 +1,1 @@
+"""Tasks of the plugin, one file each: plain values, readable top to bottom."""
