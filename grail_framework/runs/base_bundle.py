@@ -41,7 +41,7 @@ def leave_base(run_directory: Path, cfg: RunCfg, env: TrackingEnv, network: Acto
         The folder. None where the network is of another kind or sees a height map, which no task with a base observes, and where the
         disk does not take it, which is an error in the log and not of the run: its checkpoint serves as well.
     """
-    if not isinstance(network, UniversalTokenActorCritic) or len(network.actor_module.encoder_input_projectors):
+    if not isinstance(network, UniversalTokenActorCritic) or _sees_terrain(network):
         return None
     folder = run_directory / FOLDER
     policy, value = leaving(network.state_dict())
@@ -57,6 +57,10 @@ def leave_base(run_directory: Path, cfg: RunCfg, env: TrackingEnv, network: Acto
         folder,
     )
     return folder
+
+
+def _sees_terrain(network: UniversalTokenActorCritic) -> bool:
+    return any(".conv_layers." in name for name, _ in network.actor_module.encoder_input_projectors.named_parameters())
 
 
 def describe_base(cfg: RunCfg, env: TrackingEnv, network: UniversalTokenActorCritic, *, iteration: int) -> dict[str, Any]:
