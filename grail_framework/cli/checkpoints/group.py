@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from grail_framework.cli.lazy_commands import LazyCommands
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "list": ("grail_framework.cli.checkpoints.list:list_checkpoints", "List the release's bundles and your own checkpoints."),
@@ -16,21 +17,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Name -> (import target, one line for --help)."""
 
 
-class _LazyCommands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-
-@click.group(cls=_LazyCommands)
+@click.group(cls=LazyCommands, table=COMMANDS)
 def checkpoints() -> None:
     """List, fetch, look into and convert checkpoints."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
 import click
+
+from grail_framework.cli.lazy_commands import LazyCommands
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("grail_framework.cli.data.check:check", "Check every motion of a library."),
@@ -19,21 +20,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Name -> (import target, one line for --help)."""
 
 
-class _LazyCommands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-
-@click.group(cls=_LazyCommands)
+@click.group(cls=LazyCommands, table=COMMANDS)
 def data() -> None:
     """Check, prepare, import and make motion libraries."""
