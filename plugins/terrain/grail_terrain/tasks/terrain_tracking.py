@@ -7,8 +7,6 @@ that is not here, and no motion of stairs, curbs, slopes or chairs has such a na
 
 from __future__ import annotations
 
-from typing import Final
-
 from grail_framework.config import (
     ActionCfg,
     CommandCfg,
@@ -26,9 +24,6 @@ from grail_framework.config import (
     UniformNoise,
 )
 from grail_terrain.config import TerrainCfg
-
-FROM_NOTHING: Final = ("+network.params.imitated_rollouts=5",)
-"""The action is about the default pose, so a policy that starts from nothing is first shown which actions lead to the reference."""
 
 
 def terrain_tracking() -> RunCfg:
@@ -67,7 +62,6 @@ def terrain_tracking() -> RunCfg:
             },
         ),
         algorithm=PpoCfg(),
-        presets={"laptop": FROM_NOTHING, "scratch": FROM_NOTHING},
         extra={"terrain": TerrainCfg()},
     )
 
