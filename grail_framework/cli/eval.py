@@ -104,6 +104,7 @@ def _configuration(
     from grail_framework.runs.data_check import check_data
     from grail_framework.runs.demo_library import with_demo_library
     from grail_framework.runs.engine_check import check_engine
+    from grail_framework.runs.robot_check import check_robot
     from grail_framework.runs.term_check import check_terms
 
     saved = _saved_config(manager, checkpoint, task)
@@ -116,6 +117,7 @@ def _configuration(
         saved=saved,
     )
     cfg = composed.cfg
+    check_robot(cfg, manager.registry)
     doubts = check_engine(cfg.engine, manager.registry)
     if options.num_envs is None and runs_on_cpu(cfg.engine):
         cfg = attrs.evolve(cfg, num_envs=cfg.num_envs_cpu)

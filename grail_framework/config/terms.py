@@ -57,7 +57,7 @@ class ObservationGroupCfg:
     enable_corruption: bool = False
     """Add each term's noise."""
     width: int | None = attrs.field(default=None, validator=at_least(1))
-    """Expected width of the vector, asserted when the environment is built; None: not asserted. [-]"""
+    """Expected width of the vector, asserted before the engine is built; None: not asserted. [-]"""
 
 
 @attrs.frozen(kw_only=True)

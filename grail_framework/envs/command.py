@@ -14,6 +14,7 @@ import attrs
 import torch
 
 from grail_framework.errors import CheckpointError, DataError
+from grail_framework.motion.faults import LibraryFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,18 +33,40 @@ def env_motion_ids(num_envs: int, num_motions: int) -> tuple[int, ...]:
     return tuple(env % num_motions for env in range(num_envs))
 
 
-def check_start_frames(cfg: CommandCfg, motions: MotionLibrary) -> None:
-    """Stop if episodes are to start before a contact that no motion has; asked before the engine starts.
-
-    Raises:
-        DataError: `sample_before_contact` without contact labels in any motion.
-    """
-    if cfg.sample_before_contact and not bool(motions.has_contact_labels.any()):
-        raise DataError(
-            "sample_before_contact=True but no contact data available. The object motions pkl must contain "
-            "contact_points_left_hand or contact_points_right_hand. Re-run the preparation with contact points (`grail data process`, "
-            "the release's process step with --include_contact_points), or set command.sample_before_contact=false."
+def start_faults(cfg: CommandCfg, motions: MotionLibrary) -> list[LibraryFault]:
+    """Return what is wrong where episodes are to start before a contact that motions lack: fatal where all do."""
+    missing = motions.missing(motions.has_contact_labels) if cfg.sample_before_contact else ()
+    if not missing:
+        return []
+    if len(missing) == motions.num_motions:
+        return [
+            LibraryFault(
+                keys=missing,
+                problem=(
+                    "sample_before_contact=True but no contact data available. The object motions pkl must contain "
+                    "contact_points_left_hand or contact_points_right_hand"
+                ),
+                listing="",
+                remedy=(
+                    "Re-run the preparation with contact points (`grail data process`, the release's process step with "
+                    "--include_contact_points), or set command.sample_before_contact=false."
+                ),
+            )
+        ]
+    return [
+        LibraryFault(
+            keys=missing,
+            problem=(
+                f"sample_before_contact=True and {len(missing)} of {motions.num_motions} motions are missing contact data in their object "
+                "motions pkl, so their episodes start anywhere"
+            ),
+            remedy=(
+                "Write contact_points_left_hand and contact_points_right_hand with `grail data process`, or leave these motions out with "
+                "motion.remove_motion_keys"
+            ),
+            fatal=False,
         )
+    ]
 
 
 class ReferenceCommand:
@@ -100,7 +123,9 @@ class ReferenceCommand:
     def _start_range(cfg: CommandCfg, motions: MotionLibrary) -> torch.Tensor:
         """Number of frames (M,) from which an episode's start is drawn; 1 means frame 0. The contact rule goes before the others."""
         if cfg.sample_before_contact:
-            check_start_frames(cfg, motions)
+            for fault in start_faults(cfg, motions):
+                if fault.fatal:
+                    raise DataError(str(fault))
             _log_first_contacts(motions)
             return (motions.first_contact - cfg.sample_before_contact_margin).clamp_min(1)
         if cfg.start_from_first_frame:

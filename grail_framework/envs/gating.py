@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from grail_framework.errors import DataError
 from grail_framework.motion.clip import HANDS
+from grail_framework.motion.faults import LibraryFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
     from grail_framework.motion.library import MotionLibrary
 
 
-def check_gates(rewards: Mapping[str, RewardTermCfg], motions: MotionLibrary) -> None:
-    """Stop before the engine starts if a gate demands labels that a clip lacks.
-
-    Raises:
-        DataError: naming the reward and the clips.
-    """
-    missing = [key for key, has in zip(motions.keys, motions.has_contact_labels.tolist(), strict=True) if not has]
-    for name, term in rewards.items():
-        if term.gate is None or term.gate.missing != "error" or not missing:
-            continue
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        func = term.func.rpartition(":")[2]
-        raise DataError(
-            f"reward_{func}: gate_with_contact_label=True but no contact label found. Expected object motion data to include "
-            f"object_in_contact_left/right (derived from contact_points_left_hand/right_hand). Reward: rewards.{name}; "
-            f"clips without labels: {shown}. Prepare the library with contact points (the release's process step with "
-            f"--include_contact_points), leave these clips out, or drop the gate with rewards.{name}.gate=null."
+def gate_faults(rewards: Mapping[str, RewardTermCfg], motions: MotionLibrary) -> list[LibraryFault]:
+    """Return a fault for each reward whose gate demands labels that a clip lacks; asked before the engine starts."""
+    missing = motions.missing(motions.has_contact_labels)
+    return [
+        LibraryFault(
+            keys=missing,
+            problem=(
+                f"reward_{term.func.rpartition(':')[2]}: gate_with_contact_label=True but no contact label found. Expected object motion "
+                f"data to include object_in_contact_left/right (derived from contact_points_left_hand/right_hand). Reward: rewards.{name}"
+            ),
+            listing="; clips without labels: ",
+            remedy=(
+                "Prepare the library with contact points (the release's process step with --include_contact_points), leave these clips "
+                f"out, or drop the gate with rewards.{name}.gate=null."
+            ),
         )
+        for name, term in rewards.items()
+        if missing and term.gate is not None and term.gate.missing == "error"
+    ]
 
 
 def gate(env: TrackingEnv, cfg: ContactGate, reward: torch.Tensor) -> torch.Tensor:

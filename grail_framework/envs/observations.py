@@ -56,7 +56,10 @@ class ObservationGroup:
         self.width = sum(self.layout.values())
         if cfg.width is not None and cfg.width != self.width:
             listed = ", ".join(f"{key} {width}" for key, width in self.layout.items())
-            raise EnvContractError(f"observation group {name!r} is {self.width} wide, the task asserts {cfg.width}: {listed}")
+            raise EnvContractError(
+                f"observation group {name!r} is {self.width} wide, the task asserts {cfg.width}: {listed}. Mend the terms, or where that "
+                f"is what you mean write observations.{name}.width={self.width}, or null to assert nothing"
+            )
 
     @property
     def layout(self) -> dict[str, int]:

@@ -10,12 +10,14 @@ import attrs
 from grail_framework.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _SHOWN = 100
 """Faults listed in an error; `grail data check` lists all."""
+_NAMED = 20
+"""Motions that the message about all of them together names."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +36,31 @@ class ClipFault:
     def __str__(self) -> str:
         where = f", frame {self.frame}" if self.frame is not None else ""
         return f"{self.path} (motion {self.key!r}{where}): {self.reason}"
+
+
+@attrs.frozen(kw_only=True)
+class LibraryFault:
+    """What a task asks of the motions together and some of them lack; told in one message, or motion by motion."""
+
+    keys: tuple[str, ...]
+    """Stems of the motions that lack it."""
+    problem: str
+    """What is wrong; the full stop is added."""
+    listing: str = ": "
+    """What leads from the problem to the names of the motions; empty: it is about all of them, and none is named."""
+    remedy: str
+    """What to do, sentences."""
+    fatal: bool = True
+    """The run stops; false: it goes on, and the user is told."""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.keys[:_NAMED]) + (f" and {len(self.keys) - _NAMED} more" if len(self.keys) > _NAMED else "")
+        return f"{self.problem}{self.listing + names if self.listing else ''}. {self.remedy}"
+
+    def by_motion(self, files: Mapping[str, Path]) -> list[ClipFault]:
+        """Return a fault for each motion; `files` are where the motions have, or should have, what is missing."""
+        reason = f"{self.problem}. {self.remedy}"
+        return [ClipFault(path=files[key], key=key, reason=reason, fatal=self.fatal) for key in self.keys]
 
 
 def missing_table(found: Sequence[str]) -> str:

@@ -159,7 +159,7 @@ def grail_register_release_aliases(registry: Registrar) -> None:
     """Register tables that map the public release's Hydra paths to fields of `RunCfg`.
 
     Example:
-        registry.add("terrain", "grail_terrain.aliases:ALIASES", summary="++CF.terrain_motion_dir and friends")
+        registry.add("terrain", "grail_terrain.release_aliases:ALIASES", summary="++CF.terrain_motion_dir and friends")
     """
 
 
@@ -232,6 +232,7 @@ def grail_check_motions(cfg: RunCfg, motions: MotionLibrary) -> Iterable[ClipFau
     """Say which of the loaded motions cannot be trained; called on every process, before the engine starts.
 
     What is fatal stops the run, or the motion is left out, as the user wishes (`--on-bad-clip`); the rest is shown as a warning.
+    `grail data check --task` asks too, of the motions in which it found nothing itself, and lists what is returned.
 
     Example:
         slow = [key for key, length in zip(motions.keys, motions.num_frames.tolist()) if length > 5000]

@@ -24,6 +24,7 @@ from grail_framework.robots.lookup import find_robot
 from grail_framework.runs.motion_check import check_motions
 from grail_framework.runs.planned_motions import load_planned
 from grail_framework.runs.usable_assets import with_usable_assets
+from grail_framework.runs.width_check import check_widths
 
 if TYPE_CHECKING:
     from grail_framework.config import RunCfg
@@ -104,6 +105,7 @@ def load_parts(
     Raises:
         AssetError: the robot's own file cannot be used.
         DataError: the motion library is missing, damaged or lacks what the task needs.
+        EnvContractError: an observation group has another width than the configuration asserts.
     """
     registry = manager.registry
     robot = find_robot(cfg.robot, registry)
@@ -117,6 +119,7 @@ def load_parts(
     if plan is not None:
         motions, plan = load_planned(cfg, plan, robot, device=device, readers=readers, labeler=labeler, check=check)
         check_motions(cfg, motions)
+        check_widths(cfg, robot, motions, registry, device=device)
         return RunParts(cfg=cfg, manager=manager, robot=robot, motions=motions, device=device, rank=rank, plan=plan)
     load = partial(
         load_library,
@@ -132,6 +135,7 @@ def load_parts(
     )
     motions = with_usable_assets(cfg, load(cfg.motion), load, check)
     check_motions(cfg, motions)
+    check_widths(cfg, robot, motions, registry, device=device)
     return RunParts(cfg=cfg, manager=manager, robot=robot, motions=motions, device=device, rank=rank)
 
 

@@ -15,6 +15,8 @@ REPOSITORY: Final = "nvidia/PhysicalAI-Robotics-Locomanipulation-GRAIL"
 """The data set on the hub that holds the bundles."""
 FOLDER: Final = "checkpoint/SONIC/models"
 """Where they lie in it."""
+WEIGHTS: Final = "last.pt"
+"""The file of a bundle that cannot be done without; the other one describes it."""
 ALL: Final = "sonic"
 """What the release's download script calls all of them together."""
 
@@ -39,12 +41,12 @@ BUNDLES: Final = (
     ReleaseBundle(
         name="sonic_manipulation_base",
         family="base",
-        files=("model_config.yaml", "last.pt"),
+        files=("model_config.yaml", WEIGHTS),
         about="frozen base of pick-up and manipulation",
-        documented={"last.pt": "62f3e336cc11cbfb7517fee1f053ed92c81d44accd3757faa0febf421d0a2cd4"},
+        documented={WEIGHTS: "62f3e336cc11cbfb7517fee1f053ed92c81d44accd3757faa0febf421d0a2cd4"},
     ),
     *(
-        ReleaseBundle(name=name, family=family, files=("config.yaml", "last.pt"), about=about)
+        ReleaseBundle(name=name, family=family, files=("config.yaml", WEIGHTS), about=about)
         for name, family, about in (
             ("pnp_table_warmstart", "pnp_table", "pick-up from a table, start of finetuning"),
             ("pnp_ground_warmstart", "pnp_ground", "pick-up from the ground, start of finetuning"),

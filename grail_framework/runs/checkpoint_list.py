@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 import yaml
 
 from grail_framework.errors import CheckpointError
-from grail_framework.runs.bundle_catalogue import BUNDLES, find_bundle
+from grail_framework.runs.bundle_catalogue import BUNDLES, WEIGHTS, find_bundle
 from grail_framework.runs.directory import RunDirectory, list_checkpoints
 from grail_framework.runs.download_record import known_sha256, read_records
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-BundleState = Literal["absent", "incomplete", "downloaded", "complete", "own"]
-"""`downloaded`: all files are as a download left them; `complete`: all are there, origin unknown; `own`: none of the release's names."""
+BundleState = Literal["absent", "incomplete", "usable", "downloaded", "complete", "own"]
+"""`incomplete`: no weights that can be read; `usable`: weights that can, without the file that describes them; `downloaded`: all files are
+as a download left them; `complete`: all are there, origin unknown; `own`: none of the release's names."""
+_UNREADABLE: Final = ("damaged", "unknown")
 
 
 @attrs.frozen(kw_only=True)
@@ -165,7 +167,8 @@ def _state(wanted: Sequence[str], missing: Sequence[str], files: Sequence[Bundle
     if not files and not partial:
         return "absent"
     if missing:
-        return "incomplete"
+        readable = any(file.name == WEIGHTS and file.format not in _UNREADABLE for file in files)
+        return "usable" if readable else "incomplete"
     return "downloaded" if all(file.commit for file in files if file.name in wanted) else "complete"
 
 

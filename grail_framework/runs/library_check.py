@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from grail_framework.motion.clip import MotionClip
     from grail_framework.motion.readers.protocol import ClipSource, MotionReader
     from grail_framework.robots.spec import RobotSpec
+    from grail_framework.runs.motion_check import MotionsOfTask
 
 _NOTHING: Final = np.zeros(0, dtype=np.float32)
 
@@ -112,6 +113,7 @@ def check_motion_library(
     *,
     task: str | None = None,
     asset: ObjectCfg | None = None,
+    together: MotionsOfTask | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> LibraryCheck:
     """Read every selected motion of a library, check it, its object asset, and the motions together.
@@ -123,6 +125,7 @@ def check_motion_library(
         needs: what is asked of every motion.
         task: name of the task the needs are of.
         asset: what the task's scene says of the object; None: an object that never moves is terrain.
+        together: given every motion that can be used, then asked what a run of the task asks of them together; None: nothing is.
         progress: called after each motion with how many are done, how many there are, and its stem.
 
     Raises:
@@ -137,16 +140,17 @@ def check_motion_library(
     usable: list[MotionClip] = []
     frames = 0
     for done, key in enumerate(keys, start=1):
-        clip, faults = _check_motion(source, key, robot, needs)
+        clip, faults = _check_motion(source, key, robot, needs, assets)
         if clip is not None:
             frames += len(clip.root_pos)
-            faults += assets.check(clip)
             if not any(fault.fatal for fault in faults):
                 usable.append(_outline(clip))
+                if together is not None:
+                    together.take(clip)
         found += faults
         if progress is not None:
             progress(done, len(keys), key)
-    found += check_library(usable)
+    found += [*check_library(usable), *(together.faults() if together is not None else ())]
     return LibraryCheck(
         folder=Path(cfg.robot_dir or cfg.data or "").expanduser(),
         reader=reader.name,
@@ -158,12 +162,14 @@ def check_motion_library(
     )
 
 
-def _check_motion(source: ClipSource, key: str, robot: RobotSpec, needs: Needs) -> tuple[MotionClip | None, list[ClipFault]]:
+def _check_motion(
+    source: ClipSource, key: str, robot: RobotSpec, needs: Needs, assets: _Assets
+) -> tuple[MotionClip | None, list[ClipFault]]:
     try:
         clip, notes = source.read(key)
     except BadClipError as error:
         return None, list(error.faults)
-    return clip, [*notes, *check_clip(clip, robot, needs)]
+    return clip, [*notes, *check_clip(clip, robot, needs), *assets.check(clip)]
 
 
 def _beside(source: ClipSource) -> Sequence[ClipFault]:

@@ -1,22 +1,30 @@
-"""What a task asks of the motions together once they are loaded: labels, shapes, numbers. Checked before an engine is built."""
+"""What a task asks of the motions together: labels, shapes, numbers. Asked before an engine is built, and by `grail data check`."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from grail_framework.config.hardware import plain_name
-from grail_framework.envs.command import check_start_frames
-from grail_framework.envs.gating import check_gates
+from grail_framework.envs.command import start_faults
+from grail_framework.envs.gating import gate_faults
+from grail_framework.errors import DataError
+from grail_framework.motion.compact import compact_clips
+from grail_framework.motion.faults import LibraryFault
+from grail_framework.motion.held import HeldMotions
+from grail_framework.motion.library import MotionLibrary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from grail_framework.config import RunCfg
-    from grail_framework.motion.library import MotionLibrary
+    from grail_framework.motion.clip import MotionClip
+    from grail_framework.motion.compact import Labeler
+    from grail_framework.motion.faults import ClipFault
+    from grail_framework.robots.spec import RobotSpec
 
 _log = logging.getLogger(__name__)
-_SHOWN: Final = 20
 
 
 def check_motions(cfg: RunCfg, motions: MotionLibrary) -> None:
@@ -25,9 +33,12 @@ def check_motions(cfg: RunCfg, motions: MotionLibrary) -> None:
     Raises:
         DataError: contact labels that a reward or the start frames wait for are missing.
     """
-    check_gates(cfg.rewards, motions)
-    _check_starts(cfg, motions)
-    _check_shapes(cfg, motions)
+    faults = motion_faults(cfg, motions)
+    for fault in faults:
+        if fault.fatal:
+            raise DataError(str(fault))
+    for fault in faults:
+        _log.warning("%s", fault)
     if motions.num_motions > cfg.num_envs:
         _log.warning(
             "%d motions but %d environments: environment k follows motion k, so the last %d motions are never trained; use "
@@ -39,35 +50,68 @@ def check_motions(cfg: RunCfg, motions: MotionLibrary) -> None:
         )
 
 
-def _check_starts(cfg: RunCfg, motions: MotionLibrary) -> None:
-    check_start_frames(cfg.command, motions)
-    unlabelled = motions.missing(motions.has_contact_labels) if cfg.command.sample_before_contact else ()
-    if unlabelled:
-        _log.warning(
-            "sample_before_contact=True and %d of %d motions are missing contact data in their object motions pkl, so their episodes "
-            "start anywhere: %s. Write contact_points_left_hand and contact_points_right_hand with `grail data process`, or leave "
-            "these motions out with motion.remove_motion_keys",
-            len(unlabelled),
-            motions.num_motions,
-            _listed(unlabelled),
-        )
+def motion_faults(cfg: RunCfg, motions: MotionLibrary) -> list[LibraryFault]:
+    """Return what the task asks of the motions and some of them lack, whatever the number of environments."""
+    return [*gate_faults(cfg.rewards, motions), *start_faults(cfg.command, motions), *_shape_faults(cfg, motions)]
 
 
-def _check_shapes(cfg: RunCfg, motions: MotionLibrary) -> None:
+class MotionsOfTask:
+    """Motions of a library that can be used, taken one by one in compact form, and asked together what a run asks of them."""
+
+    def __init__(
+        self,
+        cfg: RunCfg,
+        robot: RobotSpec,
+        *,
+        check: Callable[[MotionLibrary], Sequence[ClipFault]],
+        labeler: Labeler | None = None,
+    ) -> None:
+        """Take no motion yet.
+
+        Args:
+            cfg: of a run of the task.
+            robot: the robot the motions are of.
+            check: what plugins find fault with.
+            labeler: see `MotionLibrary.build`.
+        """
+        self._cfg, self._robot, self._check, self._labeler = cfg, robot, check, labeler
+        self._parts: list[HeldMotions] = []
+        self._files: dict[str, Path] = {}
+
+    def take(self, clip: MotionClip) -> None:
+        """Add a motion that has no fault of its own.
+
+        Raises:
+            DataError: the labeler's arrays have wrong shapes.
+        """
+        fps = self._cfg.motion.target_fps
+        self._parts.append(HeldMotions.of(compact_clips([clip], self._robot, target_fps=fps, labeler=self._labeler)))
+        track = clip.object  # labels are about the object, and stand in its file where it has one
+        self._files[clip.key] = clip.path if track is None or track.path is None else track.path
+
+    def faults(self) -> list[ClipFault]:
+        """Return what plugins find, and what the task asks for and a motion lacks."""
+        if not self._parts:
+            return []
+        held, fps = HeldMotions.joined(self._parts), self._cfg.motion.target_fps
+        motions = MotionLibrary.pack(held, self._robot, device="cpu", fps=fps, derive="on_demand")
+        lacking = [fault for each in motion_faults(self._cfg, motions) for fault in each.by_motion(self._files)]
+        return [*self._check(motions), *lacking]
+
+
+def _shape_faults(cfg: RunCfg, motions: MotionLibrary) -> list[LibraryFault]:
     terms = [term for group in cfg.observations.values() for term in group.terms.values()]
-    if not any(plain_name(term.func) == "object_bps" for term in terms):
-        return
     shapeless = motions.missing(motions.has_bps | ~motions.has_object)
-    if shapeless:
-        _log.warning(
-            "[BPS] %d of %d motions have no basis point set; their BPS obs will be %d zeros, and the policy cannot tell their objects "
-            "apart: %s. Compute the sets with `grail data bps DIR`, or name their folder with --bps DIR",
-            len(shapeless),
-            motions.num_motions,
-            motions.bps.shape[1],
-            _listed(shapeless),
+    if not shapeless or not any(plain_name(term.func) == "object_bps" for term in terms):
+        return []
+    return [
+        LibraryFault(
+            keys=shapeless,
+            problem=(
+                f"[BPS] {len(shapeless)} of {motions.num_motions} motions have no basis point set; their BPS obs will be "
+                f"{motions.bps.shape[1]} zeros, and the policy cannot tell their objects apart"
+            ),
+            remedy="Compute the sets with `grail data bps DIR`, or name their folder with --bps DIR",
+            fatal=False,
         )
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+    ]

@@ -12,6 +12,7 @@ from grail_framework.errors import AssetError, CheckpointError, ConfigError
 from grail_framework.runs.data_check import check_data, missing_path
 from grail_framework.runs.directory import RunDirectory, last_checkpoint, list_checkpoints, step_of
 from grail_framework.runs.engine_check import check_engine
+from grail_framework.runs.robot_check import check_robot
 from grail_framework.runs.term_check import check_terms
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def preflight(cfg: RunCfg, registry: Registry) -> list[str]:
 
 
 def _check_machine(cfg: RunCfg, registry: Registry) -> None:
-    registry.find("robot", cfg.robot.name)
+    check_robot(cfg, registry)
     if cfg.robot.asset is not None and not (asset := Path(cfg.robot.asset).expanduser()).exists():
         raise AssetError(missing_path(asset, "robot.asset"))
     for writer in cfg.logging.writers:

@@ -2,13 +2,19 @@
 
 import json
 
+import attrs
 import joblib
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
+from grail_framework import hookimpl
 from grail_framework.cli.main import build_cli
+from grail_framework.motion.clip import ContactLabels
+from grail_framework.motion.faults import ClipFault
 from grail_framework.motion.safe_pickle import load_safe
+from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.testing.fakes import write_box_library
 
 
@@ -16,10 +22,32 @@ def grail(*arguments):
     return CliRunner().invoke(build_cli(), ["data", "check", *map(str, arguments)])
 
 
+KEYS = ("stand__000", "stand__001")
+
+
 @pytest.fixture
 def boxes(tmp_path):
     """Two good motions with a box."""
-    return write_box_library(tmp_path / "boxes")
+    folder = write_box_library(tmp_path / "boxes", KEYS)
+    (folder / "bps").mkdir()
+    for key in KEYS:
+        np.save(folder / "bps" / f"{key}.npy", np.ones(10, dtype=np.float32))
+    return folder
+
+
+def without_contact(boxes, keys):
+    for key in keys:
+        path = boxes / "objects" / f"{key}.pkl"
+        entry = load_safe(path)[key]
+        joblib.dump({key: {name: value for name, value in entry.items() if "contact" not in name}}, path)
+
+
+def findings(*arguments):
+    """Return exit code, number of usable motions, and (motion, file, severity, reason) of everything that was found."""
+    result = grail(*arguments, "--json")
+    document = json.loads(result.stdout)
+    names = ("motion", "file", "severity", "reason")
+    return result.exit_code, document["usable"], [tuple(item[name] for name in names) for item in document["findings"]]
 
 
 def change(boxes, part, **values):
@@ -88,6 +116,83 @@ def test_a_task_asks_for_more(boxes):
     assert result.exit_code == 1
     assert "Meta pkl missing required keys 'table_pos' and/or 'table_quat'" in result.stdout
     assert "0 of 2 motions can be used, as pnp_table needs them" in result.stdout
+
+
+def test_contact_labels_that_a_gate_waits_for_are_a_fault_of_each_motion_without(tmp_path):
+    boxes = write_box_library(tmp_path / "lib", KEYS, table=True)
+    without_contact(boxes, ["stand__001"])
+    code, usable, found = findings(boxes, "--task", "pnp_table")
+    assert (code, usable) == (1, 1)
+    ((motion, file, _, reason),) = [item for item in found if item[2] == "fault"]
+    assert (motion, file) == ("stand__001", str(boxes / "objects" / "stand__001.pkl"))
+    assert reason.startswith(
+        "reward_grasp: gate_with_contact_label=True but no contact label found. Expected object motion data"
+    )
+    assert "Reward: rewards.grasp_right. Prepare the library" in reason
+    assert findings(boxes)[0] == 0  # without a task nobody asks for them
+
+
+def test_contact_labels_that_no_motion_has(boxes):
+    without_contact(boxes, KEYS)
+    code, usable, found = findings(boxes, "--task", "pnp_ground")
+    assert (code, usable, [item[0] for item in found]) == (1, 0, list(KEYS))
+    for *_, severity, reason in found:
+        assert severity == "fault"
+        assert reason.startswith(
+            "sample_before_contact=True but no contact data available. The object motions pkl must contain"
+        )
+
+
+def test_what_a_run_warns_of_is_a_warning(boxes):
+    without_contact(boxes, ["stand__000"])
+    (boxes / "bps" / "stand__001.npy").unlink()
+    assert grail(boxes, "--task", "pnp_ground").exit_code == 0
+    code, usable, found = findings(boxes, "--task", "pnp_ground", "--strict")
+    assert (code, usable, {item[2] for item in found}) == (1, 2, {"warning"})
+    said = [(motion, reason) for motion, _, _, reason in found if "of 2 motions" in reason]
+    assert [motion for motion, _ in said] == ["stand__000", "stand__001"]
+    assert "1 of 2 motions are missing contact data in their object motions pkl" in said[0][1]
+    assert "1 of 2 motions have no basis point set; their BPS obs will be 10 zeros" in said[1][1]
+
+
+def test_motions_with_faults_of_their_own_are_not_asked_again(boxes):
+    (boxes / "robot" / "stand__000.pkl").write_bytes(b"")
+    without_contact(boxes, ["stand__000"])
+    code, usable, found = findings(boxes, "--task", "pnp_ground")
+    assert (code, usable, len(found)) == (1, 1, 1)
+    assert findings(boxes, "--task", "pnp_ground", "--only", "stand__000")[1:] == (0, found)
+
+
+def test_plugins_are_asked_as_a_run_asks_them(boxes):
+    """What they find fault with, which contact labels they know, and what they change of a run."""
+
+    class Labels:
+        @hookimpl
+        def grail_contact_labels(self, motion, num_frames):
+            return ContactLabels(label=np.ones((num_frames, 2)), center=np.zeros((num_frames, 2, 3)))
+
+    class Check:
+        @hookimpl
+        def grail_check_motions(self, cfg, motions):
+            key = motions.keys[1]
+            height = float(motions.frame(torch.tensor([1]), torch.tensor([0])).root_pos[0, 2])
+            return [ClipFault(path=motions.object_usd[1], key=key, reason=f"{cfg.task} at {height:.2f} m")]
+
+    class Configure:
+        @hookimpl
+        def grail_configure_run(self, cfg):
+            return attrs.evolve(cfg, command=attrs.evolve(cfg.command, sample_before_contact=False))
+
+    without_contact(boxes, KEYS)
+    for plugin in (Labels(), Configure()):
+        manager = GrailPluginManager()
+        manager.register(plugin, "inline")
+        assert CliRunner().invoke(build_cli(manager), ["data", "check", str(boxes), "--task", "pnp_ground"]).exit_code == 0
+    manager.register(Check(), "check")
+    result = CliRunner().invoke(build_cli(manager), ["data", "check", str(boxes), "--task", "pnp_ground"])
+    assert result.exit_code == 1
+    assert "hoi:pnp_ground at 0.76 m" in result.stdout
+    assert "1 of 2 motions can be used" in result.stdout
 
 
 def test_motions_may_be_named(boxes):

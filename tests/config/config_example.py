@@ -145,9 +145,6 @@ def residual(env: object, *, scale: float) -> object: ...
 def mlp(actor_obs_dim: int, critic_obs_dim: int, num_actions: int, *, hidden: tuple[int, ...] = (64,)) -> object: ...
 
 
-def robot() -> object: ...
-
-
 def engine(spec: object) -> object: ...
 
 
@@ -221,7 +218,7 @@ def make_registry() -> Registry:
     fill("config_section", PLUGIN, {PLUGIN: "config_example:ExampleSection"})
     fill("release_alias", PLUGIN, {"example": "config_example:ALIASES"})
     fill("release_alias", "core", {"core": "grail_framework.config.release_aliases:ALIASES"})
-    fill("robot", "core", {"g1_43dof": "config_example:robot"})
+    fill("robot", "core", {"g1_43dof": "grail_framework.robots.g1:g1_43dof"})
     fill("engine", "core", {"mujoco": "config_example:engine"})
     fill("network", "core", {"mlp": "config_example:mlp"})
     return registry

@@ -9,11 +9,13 @@ import yaml
 from click.testing import CliRunner
 
 from grail_framework.cli.main import build_cli
+from grail_framework.learning.bundles import read_bundle
 from grail_framework.plugins.results import CheckpointFormat
 from grail_framework.runs.bundle_catalogue import BUNDLES
 from grail_framework.runs.checkpoint_list import format_name, list_bundles, list_runs
 from grail_framework.runs.download_record import sha256_of, write_record
 from grail_framework.runs.formats import serialize
+from grail_framework.testing.bases import write_base
 
 
 @pytest.fixture
@@ -73,6 +75,30 @@ def test_a_downloaded_file_that_changed_is_no_longer_called_so(models):
     assert [file.commit for file in entry.files] == ["c0ffee", None]
 
 
+def entry_of(models, name):
+    return next(entry for entry in list_bundles(models) if entry.name == name)
+
+
+def test_weights_without_their_description_are_usable(tmp_path):
+    """The widths of a base come from its weights: it loads without the file beside it."""
+    base = write_base(tmp_path / "sonic_manipulation_base", model_config={})
+    assert entry_of(tmp_path, "sonic_manipulation_base").state == "complete"
+    (base / "model_config.yaml").unlink()
+    entry = entry_of(tmp_path, "sonic_manipulation_base")
+    assert (entry.state, entry.missing) == ("usable", ["model_config.yaml"])
+    bundle = read_bundle(base)
+    assert bundle.model_config is None
+    assert bundle.policy
+
+
+def test_what_has_no_weights_that_can_be_read_is_incomplete(models):
+    (models / "pnp_table_release" / "config.yaml").unlink()  # what is left is no checkpoint
+    assert entry_of(models, "pnp_table_release").state == "incomplete"
+    (models / "sonic_manipulation_base" / "last.pt").unlink()
+    entry = entry_of(models, "sonic_manipulation_base")
+    assert (entry.state, entry.missing) == ("incomplete", ["last.pt"])
+
+
 def test_formats_of_plugins_are_asked_and_damage_is_told(models):
     other = CheckpointFormat(name="theirs", detect=lambda path: path.read_bytes() == b"something else", read=lambda _: {})
     assert format_name(models / "mine" / "model.pt", [other]) == "theirs"
@@ -97,6 +123,17 @@ def test_runs_have_their_newest_checkpoint(runs):
 def test_folders_that_are_not_there_are_no_error(tmp_path):
     assert {entry.state for entry in list_bundles(tmp_path / "none")} == {"absent"}
     assert list_runs(tmp_path / "none") == []
+
+
+def test_the_command_says_what_is_missing(models):
+    for name, gone in (("sonic_manipulation_base", "model_config.yaml"), ("pnp_table_release", "last.pt")):
+        (models / name / gone).unlink()
+    shown = CliRunner().invoke(build_cli(), ["checkpoints", "list", "--models", str(models), "--runs", str(models)])
+    lines = {line.split()[0]: " ".join(line.split()) for line in shown.stdout.splitlines() if line.strip()}
+    assert lines["sonic_manipulation_base"].startswith("sonic_manipulation_base usable, without model_config.yaml ")
+    assert lines["pnp_table_release"].startswith("pnp_table_release incomplete, without last.pt ")
+    assert "terrain_release incomplete, without config.yaml and last.pt, 1.5 kB of a download" in lines["terrain_release"]
+    assert lines["pnp_ground_release"].startswith("pnp_ground_release absent pick-up")
 
 
 def test_the_command_writes_a_table_and_json(models, runs):

@@ -53,12 +53,16 @@ def _show_bundles(bundles: list[BundleEntry]) -> None:
     rows: list[Row] = []
     for entry in bundles:
         checkpoints = [file for file in entry.files if file.format is not None]
-        state = entry.state + (f", {describe_size(entry.partial)} of a download" if entry.partial else "")
+        state = [entry.state]
+        if entry.missing and entry.state != "absent":
+            state.append(f"without {' and '.join(entry.missing)}")
+        if entry.partial:
+            state.append(f"{describe_size(entry.partial)} of a download")
         rows.append(
             Row(
                 (
                     entry.name,
-                    state,
+                    ", ".join(state),
                     describe_size(entry.size) if entry.files else "",
                     ", ".join(f"{file.name}: {file.format}" for file in checkpoints),
                     ", ".join(file.sha256[:_SHORT] for file in checkpoints),

@@ -11,7 +11,10 @@ from grail_framework.errors import EXIT_RUN_FAILED
 
 if TYPE_CHECKING:
     from grail_framework.cli.state import CliState
+    from grail_framework.config import RunCfg
+    from grail_framework.robots.spec import RobotSpec
     from grail_framework.runs.library_check import LibraryCheck
+    from grail_framework.runs.motion_check import MotionsOfTask
 
 _EPILOG = """\
 Exits with 0 when every motion can be used, with 1 when one cannot, and with 2 when DIR is no motion library. A fault keeps a motion
@@ -21,7 +24,11 @@ out of a run; a warning is something odd that is used as it is, or an assumption
 
 @click.command(epilog=_EPILOG, short_help="Check every motion of a library.")
 @click.argument("folder", metavar="DIR")
-@click.option("--task", metavar="NAME", help="Check what this task needs too: object, asset, table, hand actions.")
+@click.option(
+    "--task",
+    metavar="NAME",
+    help="Check what a run of this task asks for too: object, asset, table, hand actions, contact labels, shapes.",
+)
 @click.option("--robot", metavar="NAME", help="The robot the motions are of.  [default: the task's, or g1_43dof]")
 @click.option(
     "--only", multiple=True, metavar="KEY", help="Check these motions only: a stem or a regular expression. Repeatable."
@@ -46,27 +53,43 @@ def check(
     """Read and check every motion of the library DIR, its object assets, and the motions together."""
     import attrs
 
-    from grail_framework.config.compose import RunOptions, compose
     from grail_framework.config.scene import MotionCfg, RobotCfg
     from grail_framework.motion.validate import Needs
     from grail_framework.robots.lookup import find_robot
     from grail_framework.runs.library_check import check_motion_library, task_needs
 
-    registry = state.manager.registry
-    motion, robot_cfg, needs, asset = MotionCfg(data=folder), RobotCfg(), Needs(), None
-    if task is not None:
-        cfg = compose(registry, task=task, options=RunOptions(data=folder)).cfg
-        motion, robot_cfg, needs, asset = cfg.motion, cfg.robot, task_needs(cfg), cfg.scene.object
+    cfg = None if task is None else _task_config(state, task, folder)
+    robot_cfg = RobotCfg() if cfg is None else cfg.robot
+    spec = find_robot(robot_cfg if robot is None else RobotCfg(name=robot), state.manager.registry)
     found = check_motion_library(
-        attrs.evolve(motion, **_changes(**reading)),
-        find_robot(robot_cfg if robot is None else RobotCfg(name=robot), registry),
+        attrs.evolve(MotionCfg(data=folder) if cfg is None else cfg.motion, **_changes(**reading)),
+        spec,
         load_readers(state),
-        needs,
+        Needs() if cfg is None else task_needs(cfg),
         task=task,
-        asset=asset,
+        asset=None if cfg is None else cfg.scene.object,
+        together=None if cfg is None else _together(state, cfg, spec),
         progress=ProgressLine("checked", silent=as_json),
     )
     _show(found, as_json=as_json, strict=strict)
+
+
+def _task_config(state: CliState, task: str, folder: str) -> RunCfg:
+    """Compose a run of the task as `grail run` does, but for what is settled last, which is not about motions."""
+    from grail_framework.config.compose import RunOptions, compose
+
+    manager = state.manager
+    return compose(manager.registry, task=task, options=RunOptions(data=folder), edits=[manager.configure_run]).cfg
+
+
+def _together(state: CliState, cfg: RunCfg, robot: RobotSpec) -> MotionsOfTask:
+    from functools import partial
+
+    from grail_framework.runs.motion_check import MotionsOfTask
+
+    manager = state.manager
+    labeler = manager.contact_labels if manager.labels_contacts else None
+    return MotionsOfTask(cfg, robot, check=partial(manager.check_motions, cfg), labeler=labeler)
 
 
 def _changes(*, only: tuple[str, ...], quat_order: str | None, fps: float | None, map_23dof: bool) -> dict[str, Any]:

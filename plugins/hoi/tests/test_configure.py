@@ -193,6 +193,19 @@ def test_the_command_line_says_it_in_one_line(manager):
     assert "action.params.base_checkpoint: got 'nowhere', which is not there" in named.stderr
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_robot_without_hands_is_refused_by_a_dry_run(manager, task):
+    from click.testing import CliRunner
+
+    line = ["run", "--task", task, "--engine", "mujoco", "--num-envs", "4", "--dry-run"]
+    result = CliRunner().invoke(build_cli(manager), [*line, "robot.name=g1_29dof"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "robot.name: got 'g1_29dof', which has no hands" in result.stderr
+    assert f"scene.contact_sensors.object_right_hand of task 'hoi:{task}'" in result.stderr
+    assert "Registered robots with hands: g1_43dof. Write robot.name=g1_43dof" in result.stderr
+    assert CliRunner().invoke(build_cli(manager), [*line, "robot.name=g1_43dof"]).exit_code == 0
+
+
 @pytest.mark.parametrize("module", ["grail_hoi.plugin", "grail_hoi.configure"])
 def test_looking_for_a_base_loads_nothing_heavy(module):
     assert_import_light(module)

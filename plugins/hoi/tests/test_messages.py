@@ -10,7 +10,7 @@ import pytest
 from grail_framework.config.compose import RunOptions, compose
 from grail_framework.envs.scene import scene_spec
 from grail_framework.envs.tracking_env import TrackingEnv
-from grail_framework.errors import ConfigError, DataError
+from grail_framework.errors import ConfigError, DataError, EnvContractError
 from grail_framework.plugins.manager import GrailPluginManager
 from grail_framework.runs.assembly import load_parts
 from grail_framework.runs.preflight import preflight
@@ -191,6 +191,16 @@ def test_a_task_that_does_not_observe_shapes_is_not_warned(load, caplog):
     with caplog.at_level(logging.WARNING):
         load("~observations.policy.terms.object_bps", "observations.policy.width=null")
     assert not [record for record in caplog.records if "[BPS]" in record.getMessage()]
+
+
+def test_a_width_that_no_longer_fits_is_told_before_an_engine(load):
+    """The release's width of the group is 996, and its basis point set is 10 of it."""
+    with pytest.raises(EnvContractError, match="observation group 'policy' is 996 wide, the task asserts 995: command 58, "):
+        load("observations.policy.width=995")
+    with pytest.raises(
+        EnvContractError, match=r"'policy' is 986 wide, the task asserts 996: .*observations\.policy\.width=986"
+    ):
+        load("~observations.policy.terms.object_bps")
 
 
 def test_first_contacts_are_logged(load, manager, caplog):
