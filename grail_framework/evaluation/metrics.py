@@ -49,6 +49,11 @@ def has_object(env: TrackingEnv) -> bool:
     return bool(env.engine.spec.objects)
 
 
+def has_moving_object(env: TrackingEnv) -> bool:
+    """Apply where the scene has an object that can be moved: terrain stands where its reference is, whatever the policy does."""
+    return has_object(env) and env.cfg.scene.object is not None and env.cfg.scene.object.dynamic
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class FrameMetric:
     """A quantity measured in every frame."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from grail_framework.evaluation.metrics import frame_metric, has_object, motion_metric
+from grail_framework.evaluation.metrics import frame_metric, has_moving_object, motion_metric
 from grail_framework.robots.rotations import quat_angle
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ def _distance(env: TrackingEnv) -> torch.Tensor:
     return torch.linalg.vector_norm(env.state.object_pos_w - env.reference.object_pos_w, dim=-1)
 
 
-@frame_metric(unit="m", applies=has_object)
+@frame_metric(unit="m", applies=has_moving_object)
 def obj_pos_error(env: TrackingEnv) -> torch.Tensor:
     """Measure the distance of the object to its reference position, until the first failure."""
     return _distance(env)
 
 
-@frame_metric(unit="rad", applies=has_object)
+@frame_metric(unit="rad", applies=has_moving_object)
 def obj_ori_error(env: TrackingEnv) -> torch.Tensor:
     """Measure the angle between the object's orientation and its reference, until the first failure."""
     return quat_angle(env.state.object_quat_w, env.reference.object_quat_w)
 
 
-@frame_metric(unit="m", span="motion", applies=has_object)
+@frame_metric(unit="m", span="motion", applies=has_moving_object)
 def obj_pos_error_motion(env: TrackingEnv) -> torch.Tensor:
     """Measure the distance of the object to its reference position over the whole motion, failed or not."""
     return _distance(env)

@@ -65,6 +65,17 @@ def test_success_of_the_paper_is_about_the_whole_motion(whole):
     assert long.values["obj_pos_error"] < 0.2
 
 
+def test_what_cannot_be_moved_has_no_error_and_no_success(make_env, cfg, manager):
+    """Terrain stands where its reference is: 0 m and a success of the paper's kind would say nothing of the policy."""
+    standing = attrs.evolve(cfg, scene=attrs.evolve(cfg.scene, object=attrs.evolve(cfg.scene.object, dynamic=False)))
+    env = make_env(standing, LENGTHS)
+    evaluation = evaluate(env, zero_action(env), load_metrics(manager.registry), to_the_end=True)
+    for score in evaluation.motions:
+        assert not [name for name in score.values if name.startswith(("obj_", "success_"))]
+        assert "mpjpe_g" in score.values
+    assert evaluation.mean("obj_pos_error") is None
+
+
 def test_bodies_are_averaged_over_frames_and_objects_over_motions(whole):
     frames = [*range(1, 27), *range(1, 20)]
     assert whole.mean("mpjpe_g") == pytest.approx(10 * mean(frames), rel=1e-4)
