@@ -23,12 +23,14 @@ _IMITATED: Final = 5
 first, which `motion_tracking` is given by acting about it: that, and neither tokens nor inputs, is why it learned far slower. With
 the residual action the same network learned as fast as `motion_tracking`'s.
 """
-_TOKEN_CRITIC_RATE: Final = 5e-4
-"""Of the critic beside a universal-token actor, whose own rate has to be far lower.
+_TOKEN_RATE: Final = 5e-5
+"""Of a universal-token actor at the start.
 
-Two stacked networks move ten times as far as an `mlp` does at the same rate: the KL divergence of an update at 2e-4 is 0.1 against 0.01.
-The rate follows it down, and a critic that shares it learns too slowly.
+Two stacked networks move ten times as far as an `mlp` at the same rate: the KL divergence of an update at 2e-4 is 0.1 against 0.01. The
+rate finds its way down, but from 1e-3 layers of the release's widths get to a divergence of 100 before it does.
 """
+_TOKEN_CRITIC_RATE: Final = 5e-4
+"""Of the critic beside it: one that shared the actor's rate would learn too slowly."""
 _LONG: Final = frozenset({"command_multi_future"})
 """Terms that are hundreds of numbers wide and say little that the current frame does not."""
 
@@ -59,7 +61,7 @@ def laptop(cfg: RunCfg) -> RunCfg:
     return attrs.evolve(
         cfg,
         network=_resized(cfg, (256, 128), token_layers=(128, 128)),
-        algorithm=_with_critic_rate(cfg.network, algorithm),
+        algorithm=_rates(cfg.network, algorithm),
         observations={name: _without_long_terms(group) for name, group in cfg.observations.items()},
         evaluation=attrs.evolve(cfg.evaluation, every=50),
     )
@@ -87,7 +89,7 @@ def scratch(cfg: RunCfg) -> RunCfg:
     return attrs.evolve(
         cfg,
         network=_resized(cfg, (512, 256, 128), token_layers=(512, 256)),
-        algorithm=_with_critic_rate(cfg.network, algorithm),
+        algorithm=_rates(cfg.network, algorithm),
         evaluation=attrs.evolve(cfg.evaluation, every=250),
     )
 
@@ -149,10 +151,10 @@ def _resized(cfg: RunCfg, hidden: tuple[int, ...], *, token_layers: tuple[int, .
     return attrs.evolve(network, params={**network.params, **params})
 
 
-def _with_critic_rate(network: NetworkCfg, algorithm: PpoCfg) -> PpoCfg:
+def _rates(network: NetworkCfg, algorithm: PpoCfg) -> PpoCfg:
     if network.func.removeprefix("core:") != "universal_token":
         return algorithm
-    return attrs.evolve(algorithm, critic_learning_rate=_TOKEN_CRITIC_RATE)
+    return attrs.evolve(algorithm, learning_rate=_TOKEN_RATE, critic_learning_rate=_TOKEN_CRITIC_RATE)
 
 
 def _without_long_terms(group: ObservationGroupCfg) -> ObservationGroupCfg:

@@ -130,7 +130,7 @@ def test_replayed_and_eager_steps_are_the_same(build, device):
     assert len(torch.stack(seen).unique(dim=0)) > FRAMES // 2, "the box moves"
 
 
-@pytest.mark.gpu
+@pytest.mark.parametrize("device", [pytest.param("cuda:0", marks=pytest.mark.gpu)], indirect=True)
 def test_the_launch_alone_is_captured_on_torchs_stream(build):
     """Poses that are written after the capture are those of the replay; no allocation, no wait."""
     env = build(False)
