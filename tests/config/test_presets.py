@@ -53,6 +53,16 @@ def test_a_task_adds_its_own_changes(first_party):
     assert all(own.rewards[name] == term for name, term in changed.rewards.items())
 
 
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_two_stacked_networks_start_slowly_and_their_critic_does_not(first_party, preset):
+    tokens, other = (
+        compose(first_party, task=task, preset=preset).cfg.algorithm for task in ("motion_base", "motion_tracking")
+    )
+    assert tokens.learning_rate <= other.learning_rate / 10
+    assert tokens.critic_learning_rate == 10 * tokens.learning_rate
+    assert other.critic_learning_rate is None
+
+
 def test_a_tasks_wrong_change_is_named(registry, monkeypatch):
     broken = attrs.evolve(lift(), presets={"laptop": ("algorithm.learning_rat=1",)})
     monkeypatch.setattr("config_example.lift", lambda: broken)
