@@ -41,6 +41,8 @@ def motion_base() -> RunCfg:
                 "activation": "silu",
                 "normalize_critic": True,
                 "recon_coef": 0.01,
+                # Ours: a residual on a latent at the end of the quantiser's range would change nothing.
+                "range_coef": 0.1,
             },
         ),
     )

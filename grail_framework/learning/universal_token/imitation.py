@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from grail_framework.errors import ConfigError
+from grail_framework.learning.universal_token.losses import latent_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,6 +46,7 @@ class Imitation(nn.Module):
         targets: what actions are to joints.
         layout: of the tokenizer vector, which has the reference.
         rollouts: how many are learned from. [-]
+        range_coef: weight of `losses.latent_range`, which is learned beside.
 
     Raises:
         ConfigError: the vector has no reference joints, or there is less than one rollout.
@@ -55,7 +57,7 @@ class Imitation(nn.Module):
     default: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, targets: JointTargets, layout: TokenizerLayout, *, rollouts: int) -> None:
+    def __init__(self, targets: JointTargets, layout: TokenizerLayout, *, rollouts: int, range_coef: float = 0.0) -> None:
         super().__init__()
         if rollouts < 1:
             raise ConfigError(f"network.params.imitated_rollouts={rollouts}: a number of rollouts, or 0 for none")
@@ -67,6 +69,7 @@ class Imitation(nn.Module):
             )
         start = layout.slices[JOINTS].start
         self._columns = slice(start, start + joints)
+        self._range_coef = range_coef
         self._left = rollouts  # the same number where Python can read it without waiting for a device
         self.register_buffer("left", torch.tensor(rollouts))
         self.register_buffer("default", torch.tensor(targets.default), persistent=False)
@@ -101,14 +104,22 @@ class Imitation(nn.Module):
         with torch.enable_grad():
             for step in range(STEPS):
                 part = slice(step % PARTS, None, PARTS)
-                loss = functional.mse_loss(module(tokenizer[part], proprioception[part]), self.wanted(tokenizer[part]))
+                loss, beside = self._losses(module, tokenizer[part], proprioception[part])
                 # Not `backward`, which a data-parallel wrapper listens to.
-                gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
+                gradients = torch.autograd.grad(loss + beside, parameters, materialize_grads=True)
                 for parameter, gradient in zip(parameters, _averaged(gradients, reduce_sum), strict=True):
                     parameter.grad = gradient
                 optimizer.step()
         optimizer.zero_grad()
         return loss.detach()
+
+    def _losses(
+        self, module: UniversalTokenModule, tokenizer: torch.Tensor, proprioception: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean squared error of the actions, and what is learned beside it."""
+        latents = module.latents(tokenizer)
+        actions = module.decode(module.quantize(module.choose(latents, tokenizer)), proprioception)
+        return functional.mse_loss(actions, self.wanted(tokenizer)), self._range_coef * latent_range(latents)
 
 
 def _averaged(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sized
 
-    import torch
-
     from grail_framework.learning.universal_token.module import UniversalTokenModule
+
+
+LATENT_RANGE: Final = 1.0
+"""A latent beyond it is close to the quantiser's outermost level: tanh(1) = 0.76, and the gradient of tanh is 0.42 and falls. [-]"""
 
 
 def auxiliary_losses(
@@ -22,8 +25,11 @@ def auxiliary_losses(
     *,
     recon_coef: float,
     latent_coef: float,
+    range_coef: float,
 ) -> dict[str, torch.Tensor]:
     """Return the losses, scalars times their coefficients, by the names of the SONIC release; those with coefficient 0 are left out.
+
+    `latent_range` is ours.
 
     Args:
         module: whose latents and tokens these are.
@@ -32,18 +38,29 @@ def auxiliary_losses(
         tokens: (B, num_tokens, token_dim), of the encoder chosen in each environment.
         recon_coef: of `g1_recon`.
         latent_coef: of each loss between latents.
+        range_coef: of `latent_range`.
     """
+    losses = {"latent_range": range_coef * latent_range(latents)} if range_coef else {}
     align = aligns(latents, latent_coef)
     if not recon_coef and not align:
-        return {}
+        return losses
     reference = module.reconstruct(tokens).float()
-    losses: dict[str, torch.Tensor] = {}
     if recon_coef:
         losses["g1_recon"] = recon_coef * functional.mse_loss(reference, module.reconstructed(tokenizer))
     if align:
         pairs = latent_losses(module, tokenizer, latents, reference)
         losses |= {name: latent_coef * loss for name, loss in pairs.items()}
     return losses
+
+
+def latent_range(latents: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the mean square of how far the elements of all latents are beyond +-1, a scalar.
+
+    Nothing else keeps them from the flat ends of the quantiser's tanh. There the encoder gets no gradient, and a residual that is added to
+    the latent changes no token.
+    """
+    beyond = torch.stack([functional.relu(latent.float().abs() - LATENT_RANGE).square().mean() for latent in latents.values()])
+    return beyond.mean()
 
 
 def aligns(encoders: Sized, latent_coef: float) -> bool:

@@ -49,6 +49,7 @@ class UniversalTokenActorCritic(MlpCritic):
         imitation: Imitation | None,
         recon_coef: float,
         latent_coef: float,
+        range_coef: float,
         **noise_std: float,
     ) -> None:
         super().__init__(actor.num_actions, **noise_std)
@@ -65,6 +66,7 @@ class UniversalTokenActorCritic(MlpCritic):
         self.imitation = imitation
         self.recon_coef = recon_coef
         self.latent_coef = latent_coef
+        self.range_coef = range_coef
         # A data-parallel wrapper waits for a gradient of every parameter that is trained.
         cycle = aligns(actor.encoders, latent_coef) and {"g1", "smpl"} <= set(actor.encoders)
         if KINEMATICS in actor.decoders:
@@ -79,7 +81,8 @@ class UniversalTokenActorCritic(MlpCritic):
         module, tokenizer = self.actor_module, observations["tokenizer"]
         latents = module.latents(tokenizer)
         tokens = module.quantize(module.choose(latents, tokenizer))
-        losses = auxiliary_losses(module, tokenizer, latents, tokens, recon_coef=self.recon_coef, latent_coef=self.latent_coef)
+        coefs = {"recon_coef": self.recon_coef, "latent_coef": self.latent_coef, "range_coef": self.range_coef}
+        losses = auxiliary_losses(module, tokenizer, latents, tokens, **coefs)
         return module.decode(tokens, observations["policy"]), losses
 
     def update_normalization(
@@ -136,6 +139,7 @@ def universal_token(
     normalize_critic: bool = True,
     recon_coef: float = 0.01,
     latent_coef: float = 1.0,
+    range_coef: float = 0.0,
     imitated_rollouts: int = 0,
     init_noise_std: float = 0.05,
     min_noise_std: float = 0.001,
@@ -149,7 +153,8 @@ def universal_token(
     With `normalize_actor` encoders and decoder read normalised observations (`input_normalizers`); tokens and height maps stay as they are.
     After each of the first `imitated_rollouts` the actor learns to send the joints where the reference has them (`imitation`), for which
     `joint_targets` says what actions are to joints (None: something else than their targets about a pose).
-    `recon_coef` weighs the loss of the reconstructed reference, `latent_coef` those between the latents of several encoders.
+    `recon_coef` weighs the loss of the reconstructed reference, `latent_coef` those between the latents of several encoders,
+    `range_coef` that of latents at the ends of the quantiser's range, which the release does without.
 
     Raises:
         ConfigError: a group or term is missing, an encoder or activation is unknown, or a number is out of range.
@@ -171,16 +176,17 @@ def universal_token(
         actor,
         MlpHead(critic_obs_dim, critic_hidden_dims, 1, activation, normalize=normalize_critic),
         normalize_actor=normalize_actor,
-        imitation=_imitation(joint_targets, layout, imitated_rollouts),
+        imitation=_imitation(joint_targets, layout, imitated_rollouts, range_coef),
         recon_coef=recon_coef,
         latent_coef=latent_coef,
+        range_coef=range_coef,
         init_noise_std=init_noise_std,
         min_noise_std=min_noise_std,
         max_noise_std=max_noise_std,
     )
 
 
-def _imitation(targets: JointTargets | None, layout: TokenizerLayout, rollouts: int) -> Imitation | None:
+def _imitation(targets: JointTargets | None, layout: TokenizerLayout, rollouts: int, range_coef: float) -> Imitation | None:
     if not rollouts:
         return None
     if targets is None:
@@ -188,7 +194,7 @@ def _imitation(targets: JointTargets | None, layout: TokenizerLayout, rollouts: 
             f"network.params.imitated_rollouts={rollouts}: the task's action does not say which action has the reference's joint "
             "positions as its targets; use the action core:joint_position, or set imitated_rollouts=0"
         )
-    return Imitation(targets, layout, rollouts=rollouts)
+    return Imitation(targets, layout, rollouts=rollouts, range_coef=range_coef)
 
 
 def _check(layout: TokenizerLayout, encoders: Sequence[str], inputs: Mapping[str, Sequence[str]], least: int) -> None:
