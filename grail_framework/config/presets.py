@@ -61,7 +61,7 @@ def laptop(cfg: RunCfg) -> RunCfg:
     return attrs.evolve(
         cfg,
         network=_resized(cfg, (256, 128), token_layers=(128, 128)),
-        algorithm=_rates(cfg.network, algorithm),
+        algorithm=_with_token_rates(cfg.network, algorithm),
         observations={name: _without_long_terms(group) for name, group in cfg.observations.items()},
         evaluation=attrs.evolve(cfg.evaluation, every=50),
     )
@@ -89,7 +89,7 @@ def scratch(cfg: RunCfg) -> RunCfg:
     return attrs.evolve(
         cfg,
         network=_resized(cfg, (512, 256, 128), token_layers=(512, 256)),
-        algorithm=_rates(cfg.network, algorithm),
+        algorithm=_with_token_rates(cfg.network, algorithm),
         evaluation=attrs.evolve(cfg.evaluation, every=250),
     )
 
@@ -151,7 +151,8 @@ def _resized(cfg: RunCfg, hidden: tuple[int, ...], *, token_layers: tuple[int, .
     return attrs.evolve(network, params={**network.params, **params})
 
 
-def _rates(network: NetworkCfg, algorithm: PpoCfg) -> PpoCfg:
+def _with_token_rates(network: NetworkCfg, algorithm: PpoCfg) -> PpoCfg:
+    """Give a universal-token actor and its critic rates of their own; any other network's stay."""
     if network.func.removeprefix("core:") != "universal_token":
         return algorithm
     return attrs.evolve(algorithm, learning_rate=_TOKEN_RATE, critic_learning_rate=_TOKEN_CRITIC_RATE)
